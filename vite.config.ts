@@ -1,0 +1,44 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const src = (file: string) => fileURLToPath(new URL(`./src/${file}`, import.meta.url));
+
+// Tests import the package by its public names; these lead to the sources, so that no build is needed first.
+const alias = {
+  "bucketcache/s3": src("stores/s3.ts"),
+  "bucketcache/presigned": src("stores/presigned.ts"),
+  "bucketcache/file": src("stores/file.ts"),
+  "bucketcache/memory": src("stores/memory.ts"),
+  "bucketcache/handler": src("handler.ts"),
+  "bucketcache/dev": src("dev/index.ts"),
+  "bucketcache/testing": src("testing.ts"),
+  bucketcache: src("index.ts"),
+};
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    // Two cores are what the smallest machines of CI services have.
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/{integration,types,runtimes,browser}/**", "**/node_modules/**"],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/integration/**/*.test.ts"],
+          globalSetup: ["test/support/setup-minio.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
