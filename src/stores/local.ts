@@ -1,0 +1,111 @@
+import { BucketCacheError } from "../errors.js";
+import type { ObjectHead } from "../types.js";
+
+/** What the stores that keep objects themselves also know: the dev server sends it on. */
+export interface LocalHead extends ObjectHead {
+  cacheControl: string | undefined;
+}
+
+/**
+ * Reads a stream to its end, one chunk at a time. An abort cancels the stream and rejects with the signal's reason; the
+ * stream's own error passes; when `write` throws, the stream is cancelled with that error.
+ */
+export async function drain(
+  stream: ReadableStream<Uint8Array>,
+  { signal }: { signal?: AbortSignal | undefined },
+  write: (chunk: Uint8Array) => void | Promise<void>,
+): Promise<void> {
+  const reader = stream.getReader();
+  // Cancelling ends a pending read at once; racing it against a promise would keep every chunk alive until the end.
+  const leave = (): void => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener("abort", leave, { once: true });
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const { done, value } = await reader.read();
+      signal?.throwIfAborted();
+      if (done) return;
+      await write(value);
+    }
+  } catch (error) {
+    reader.cancel(error).catch(() => {});
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", leave);
+  }
+}
+
+/**
+ * The part `[start, end)` of an object of `size` bytes, clipped to its end.
+ *
+ * @throws BucketCacheError `ERR_STORE` where nothing of it lies in the object, as S3 answers 416; TypeError when it is
+ *   no range.
+ */
+export function clipRange(
+  range: { offset: number; length?: number } | undefined,
+  size: number,
+  details: { key: string; store: string },
+): [start: number, end: number] {
+  if (range === undefined) return [0, size];
+  const { offset, length = Infinity } = range;
+  if (!Number.isSafeInteger(offset) || offset < 0 || !(length >= 1) || (length !== Infinity && length % 1 !== 0)) {
+    throw new TypeError("range must have an integer offset from 0 and, if any, an integer length from 1");
+  }
+  if (offset >= size) {
+    throw new BucketCacheError(
+      "ERR_STORE",
+      `range begins at ${offset}, and the object has ${size} bytes (416); ask for its size first`,
+      details,
+    );
+  }
+  return [offset, Math.min(size, offset + length)];
+}
+
+/**
+ * The conditions of a write or a delete against what is there now. A store must not await between this and the change.
+ *
+ * @throws BucketCacheError `ERR_CONFLICT`
+ */
+export function checkConditions(
+  current: { etag: string } | undefined,
+  { ifMatch, ifNoneMatch }: { ifMatch?: string | undefined; ifNoneMatch?: string | undefined },
+  details: { key: string; store: string },
+): void {
+  let problem: string | undefined;
+  if (ifNoneMatch !== undefined && current !== undefined) problem = "the object exists";
+  else if (ifMatch !== undefined && current === undefined) problem = "the object does not exist";
+  else if (ifMatch !== undefined && ifMatch !== "*" && ifMatch !== current?.etag) problem = "the object has changed";
+  if (problem !== undefined) {
+    throw new BucketCacheError("ERR_CONFLICT", `condition failed: ${problem}; read it again`, details);
+  }
+}
+
+/** User metadata as S3 returns it: names in lower case. */
+export function lowerCaseNames(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** What a store answers to a body that is not the one announced (S3's 400 `BadDigest`). */
+export function wrongDigest(details: { key: string; store: string }): BucketCacheError {
+  return new BucketCacheError(
+    "ERR_STORE",
+    "the body does not have the announced SHA-256; nothing was written",
+    details,
+  );
+}
+
+/** The order of the keys' UTF-8 bytes, as S3 lists. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
+export function compareUtf8(a: string, b: string): number {
+  const end = Math.min(a.length, b.length);
+  for (let i = 0; i < end; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+// Surrogates stand for code points above all others, so they move behind U+FFFF.
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
