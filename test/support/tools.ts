@@ -1,0 +1,132 @@
+import { execFile, spawn } from "node:child_process";
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+
+/** Where what the tests build or download is kept between runs. */
+export function cacheDirectory(): string {
+  return process.env["BUCKETCACHE_CACHE"] || join(homedir(), ".cache", "bucketcache");
+}
+
+export function say(message: string): void {
+  process.stderr.write(`[set-up] ${message}\n`);
+}
+
+export function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** The first of these programs on PATH or in the other folders. */
+export function findProgram(names: readonly string[], folders: readonly string[] = []): string | undefined {
+  const path = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  const suffixes = process.platform === "win32" ? [".exe", ".cmd"] : [""];
+  for (const name of names) {
+    for (const folder of [...path, ...folders]) {
+      for (const suffix of suffixes) {
+        const file = join(folder, name + suffix);
+        if (isExecutable(file)) return file;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Whether a command ends well within the time; what it prints is dropped. */
+export function succeeds(command: string, args: readonly string[], milliseconds = 15_000): Promise<boolean> {
+  return new Promise((resolve) => {
+    execFile(command, args, { timeout: milliseconds }, (error) => resolve(error === null));
+  });
+}
+
+export interface LongRun {
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** How often to say that it is still going on, in ms. */
+  every?: number;
+}
+
+/** Runs a command that may take minutes, saying so every 15 s; its output is shown only when it fails. */
+export function runLong(title: string, command: string, args: readonly string[], options: LongRun = {}): Promise<void> {
+  say(`${title} …`);
+  const start = Date.now();
+  const seconds = () => Math.round((Date.now() - start) / 1000);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    let output = "";
+    const keep = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-8000));
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    const timer = setInterval(() => say(`${title}: ${seconds()} s so far`), options.every ?? 15_000);
+    // Ctrl-C must not leave a compiler running.
+    const kill = () => void child.kill();
+    process.once("exit", kill);
+    const done = (error?: Error) => {
+      clearInterval(timer);
+      process.off("exit", kill);
+      if (error !== undefined) return reject(error);
+      say(`${title}: done in ${seconds()} s`);
+      resolve();
+    };
+    child.on("error", (error) => done(error));
+    child.on("close", (code, signal) => {
+      if (code === 0) return done();
+      done(new Error(`${title} failed (${signal ?? `exit code ${code}`}):\n${output}`));
+    });
+  });
+}
+
+/** Lets one process at a time do what makes `name` in the cache directory; a lock whose owner died is taken over. */
+export async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
+  const lock = join(cacheDirectory(), `${name}.lock`);
+  mkdirSync(cacheDirectory(), { recursive: true });
+  let told = false;
+  while (!take(lock)) {
+    if (!told) say(`another run makes ${name}: waiting for it (${lock})`);
+    told = true;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  const release = () => rmSync(lock, { force: true });
+  process.once("exit", release);
+  try {
+    return await action();
+  } finally {
+    process.off("exit", release);
+    release();
+  }
+}
+
+function take(lock: string): boolean {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  try {
+    const owner = Number(readFileSync(lock, "utf8"));
+    // Its owner creates and fills it in two steps: an empty one is taken over only when it stays so.
+    const abandoned = owner > 0 ? !isAlive(owner) : Date.now() - statSync(lock).mtimeMs > 10_000;
+    if (abandoned) rmSync(lock, { force: true });
+  } catch {
+    // Released in the meantime.
+  }
+  return false;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
