@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
-          globalSetup: ["test/support/setup-minio.ts"],
+          globalSetup: ["test/support/setup-minio.ts", "test/support/setup-python.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -1,0 +1,42 @@
+import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { expect, inject, test } from "vitest";
+import { makeBucket } from "../support/bucket.js";
+import { runAws, runPython } from "../support/python.js";
+
+test("each test file gets a bucket of its own, which leaves nothing behind", async () => {
+  const one = await makeBucket();
+  const other = await makeBucket();
+  const object = { Bucket: one.bucket, Key: "a/b" };
+  await one.client.send(new PutObjectCommand({ ...object, Body: "text" }));
+  const read = await other.client.send(new GetObjectCommand(object));
+  expect(await read.Body?.transformToString()).toBe("text");
+  await one.remove();
+  const { Buckets = [] } = await other.client.send(new ListBucketsCommand({}));
+  const names = Buckets.map(({ Name }) => Name);
+  expect(names).toContain(other.bucket);
+  expect(names).not.toContain(one.bucket);
+  await other.remove();
+});
+
+test("boto3 and the AWS command line reach the same server", async () => {
+  const { bucket, client, options, remove } = await makeBucket();
+  await client.send(new PutObjectCommand({ Bucket: bucket, Key: "käse", Body: "text" }));
+  const env = {
+    AWS_ACCESS_KEY_ID: options.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: options.credentials.secretAccessKey,
+    AWS_DEFAULT_REGION: options.region,
+  };
+  const script = `
+import sys, boto3
+s3 = boto3.client("s3", endpoint_url=sys.argv[1])
+print(s3.get_object(Bucket=sys.argv[2], Key="käse")["Body"].read().decode())`;
+  const args = [options.endpoint, bucket];
+  expect(await runPython(inject("python"), script, { args, env })).toBe("text\n");
+  const listing = await runAws(inject("python"), ["--endpoint-url", options.endpoint, "s3", "ls", bucket], { env });
+  expect(listing).toContain("käse");
+  await remove();
+});
+
+test("a Python script that fails says why", async () => {
+  await expect(runPython(inject("python"), "raise ValueError('because')")).rejects.toThrow(/ValueError: because/);
+});
