@@ -1,6 +1,13 @@
-import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListBucketsCommand,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { expect, inject, test } from "vitest";
 import { makeBucket } from "../support/bucket.js";
+import { startProxy } from "../support/proxy.js";
 import { runAws, runPython } from "../support/python.js";
 
 test("each test file gets a bucket of its own, which leaves nothing behind", async () => {
@@ -39,4 +46,25 @@ print(s3.get_object(Bucket=sys.argv[2], Key="käse")["Body"].read().decode())`;
 
 test("a Python script that fails says why", async () => {
   await expect(runPython(inject("python"), "raise ValueError('because')")).rejects.toThrow(/ValueError: because/);
+});
+
+test("signatures hold through the proxy, and another writer can slip in between two requests", async () => {
+  const { bucket, client, options, remove } = await makeBucket();
+  const proxy = await startProxy(options.endpoint);
+  const { bucket: Bucket, ...config } = options;
+  const through = new S3Client({ ...config, endpoint: proxy.endpoint });
+  const object = { Bucket, Key: "a b/ü" };
+  await through.send(new PutObjectCommand({ ...object, Body: "old", Metadata: { name: "value" } }));
+  proxy.hook = ({ method }) =>
+    method === "HEAD" ? { after: () => client.send(new PutObjectCommand({ ...object, Body: "newer" })) } : undefined;
+  const head = await through.send(new HeadObjectCommand(object));
+  expect(head.Metadata).toEqual({ name: "value" });
+  const read = await through.send(new GetObjectCommand(object));
+  expect(await read.Body?.transformToString()).toBe("newer");
+  expect(proxy.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(
+    ["PUT", "HEAD", "GET"].map((method) => `${method} /${bucket}/a b/ü`),
+  );
+  through.destroy();
+  await proxy.close();
+  await remove();
 });
