@@ -110,16 +110,12 @@ async function launch(source: Source, port: number): Promise<{ minio: Minio; sto
     MINIO_BROWSER: "off",
     MINIO_UPDATE: "off",
   };
+  // Names without values take them from the environment, so that no secret is seen among the arguments.
+  const names = Object.keys(env).flatMap((name) => ["--env", name]);
   const command =
     "binary" in source
       ? [source.binary, "server", folder, "--address", `127.0.0.1:${port}`]
-      : // Names without values take them from the environment, so that no secret is seen among the arguments.
-        [
-          source.engine,
-          ...["run", "--rm", "--publish", `127.0.0.1:${port}:9000`],
-          ...Object.keys(env).flatMap((name) => ["--env", name]),
-          ...[IMAGE, "server", "/data"],
-        ];
+      : [source.engine, "run", "--rm", "--publish", `127.0.0.1:${port}:9000`].concat(names, IMAGE, "server", "/data");
   const supervisor = fileURLToPath(new URL("supervise.mjs", import.meta.url));
   const child = spawn(process.execPath, [supervisor, folder, ...command], {
     stdio: ["pipe", "pipe", "pipe"],

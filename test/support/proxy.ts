@@ -113,7 +113,11 @@ export async function startProxy(target: string, hook?: Hook): Promise<FaultProx
     return new Promise((resolve, reject) => {
       // No agent: the proxy's own connections never outlive their request, so nothing of one test reaches another.
       const upstream = httpRequest({
-        ...{ hostname, port, agent: false, method: incoming.method, path: incoming.url },
+        hostname,
+        port,
+        agent: false,
+        method: incoming.method,
+        path: incoming.url,
         headers: rawHeaders(incoming),
         setHost: false,
       });

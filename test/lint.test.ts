@@ -1,0 +1,102 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "bucketcache-lint-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const refused: [why: string, file: string, text: string][] = [
+  ["a store imports another", "stores/s3.ts", 'import { m } from "./memory.js"; m();'],
+  ["a store imports the cache", "stores/presigned.ts", 'import { c } from "../cache.js"; c();'],
+  ["a store loads the cache", "stores/file.ts", 'export const c = () => import("../cache.js");'],
+  ["a store takes a type of the cache", "stores/memory.ts", 'export type C = import("../cache.js").C;'],
+  ["what stores share imports one", "stores/shared.ts", 'export { s } from "./s3.js";'],
+  ["the cache imports a store", "cache.ts", 'import { m } from "./stores/memory.js"; m();'],
+  ["the cache imports the handler", "wrap.ts", 'export * from "./handler.js";'],
+  ["the entry point is imported", "layers.ts", 'import { c } from "./index.js"; c();'],
+  ["the command line imports the entry point", "cli/get.ts", 'import { c } from "../index.js"; c();'],
+  ["the handler imports a store", "handler.ts", 'import { s } from "./stores/s3.js"; s();'],
+  ["the handler takes a type of a store", "handler.ts", 'export type { S } from "./stores/s3.js";'],
+  ["plumbing imports the cache", "request.ts", 'import { c } from "./cache.js"; c();'],
+  ["a leaf imports plumbing", "errors.ts", 'import { k } from "./key.js"; k();'],
+  ["a leaf takes a type of the cache", "types.ts", 'import type { C } from "./cache.js"; export type D = C;'],
+  ["a Node module outside cli, dev and file", "key.ts", 'import { createHash } from "node:crypto"; createHash("md5");'],
+  ["a Node module in another store", "stores/s3.ts", 'export const fs = () => import("node:fs");'],
+  [
+    "the AWS SDK in the cache",
+    "cache.ts",
+    'import type { S3Client } from "@aws-sdk/client-s3"; export type C = S3Client;',
+  ],
+  ["the AWS SDK imported at once", "stores/s3.ts", 'import { S3Client } from "@aws-sdk/client-s3"; new S3Client({});'],
+];
+
+const allowed: [file: string, text: string][] = [
+  ["stores/s3.ts", 'export const sdk = () => import("@aws-sdk/client-s3");'],
+  ["stores/s3.ts", 'export type { S3Client } from "@aws-sdk/client-s3";'],
+  ["stores/file.ts", 'export { readFile } from "node:fs/promises"; export { s } from "./shared.js";'],
+  ["stores/memory.ts", 'export { b } from "../bytes.js"; export { r } from "../request.js";'],
+  ["cache.ts", 'export { k } from "./key.js"; export const g = () => import("./gzip.js");'],
+  ["dev/index.ts", 'export { createServer } from "node:http"; export { m } from "../stores/memory.js";'],
+  [
+    "cli/get.ts",
+    'export { c } from "../cache.js"; export { s } from "../stores/s3.js"; export { d } from "../dev/index.js";',
+  ],
+  ["index.ts", 'export { c } from "./cache.js"; export type { T } from "./types.js";'],
+  ["handler.ts", 'export { k } from "./key.js";'],
+];
+
+/** The complaints of our lint rule, by the path of the file. */
+function lint(path: string): Promise<Map<string, string[]>> {
+  const oxlint = join(root, "node_modules/oxlint/bin/oxlint");
+  const args = [oxlint, "--config", join(root, ".config/oxlintrc.json"), "--format", "json", path];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, { cwd: path, maxBuffer: 1e8 }, (_, stdout, stderr) => {
+      try {
+        const { diagnostics } = JSON.parse(stdout) as {
+          diagnostics: { code: string; message: string; filename: string }[];
+        };
+        const found = new Map<string, string[]>();
+        for (const { code, message, filename } of diagnostics) {
+          if (code !== "bucketcache(direction)") continue;
+          const file = filename.replaceAll("\\", "/");
+          found.set(file, [...(found.get(file) ?? []), message]);
+        }
+        resolve(found);
+      } catch (error) {
+        reject(new Error(`oxlint said:\n${stdout}\n${stderr}`, { cause: error }));
+      }
+    });
+  });
+}
+
+// One run for all examples, each in a tree of its own: starting the linter is what takes the time.
+const complaints = (async () => {
+  [...refused.map(([, file, text]) => ({ file, text })), ...allowed.map(([file, text]) => ({ file, text }))].forEach(
+    ({ file, text }, index) => {
+      const path = join(folder, String(index), "src", file);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `${text}\n`);
+    },
+  );
+  return lint(folder);
+})();
+
+const of = async (index: number) =>
+  [...(await complaints)]
+    .filter(([file]) => file.split("/").includes(String(index)))
+    .flatMap(([, messages]) => messages);
+
+test.each(refused.map(([why], index) => [why, index] as const))("the lint rule refuses: %s", async (_, index) => {
+  expect(await of(index)).toHaveLength(1);
+});
+
+test.each(allowed.map(([file, text], index) => [file, text, index] as const))(
+  "the lint rule accepts in %s: %s",
+  async (_file, _text, index) => {
+    expect(await of(refused.length + index)).toEqual([]);
+  },
+);
