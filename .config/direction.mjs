@@ -6,7 +6,15 @@
 const LEAVES = new Set(["types", "errors", "duration", "runtime", "bytes", "clock", "xml", "internals", "brands"]);
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
-  ["key", "tagged", "entry", "codec", "gzip", "protocol"].concat(["request", "multipart", "send", "refusal", "retry"]),
+  ["key", "tagged", "entry", "codec", "revive", "gzip", "protocol"].concat([
+    "request",
+    "download",
+    "multipart",
+    "send",
+    "refusal",
+    "retry",
+    "zlib",
+  ]),
 );
 /** The stores that users name; what else lies beside them is what several of them share. */
 const STORES = new Set(["stores/s3", "stores/presigned", "stores/file", "stores/memory"]);

@@ -1,0 +1,4 @@
+// Removes folders, on every system alike: node .ci/clean.mjs FOLDER…
+import { rmSync } from "node:fs";
+
+for (const folder of process.argv.slice(2)) rmSync(folder, { recursive: true, force: true });
