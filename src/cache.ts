@@ -1,0 +1,335 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { isReserved, sanitizeName } from "./key.js";
+import { isUnavailable } from "./errors.js";
+import { type Found, Layers } from "./layers.js";
+import { conform, load } from "./load.js";
+import { forEachPooled } from "./pool.js";
+import { oneGrant } from "./presign.js";
+import { type EntryPolicy, resolveEntry, resolveSettings, resolveTtl } from "./settings.js";
+import { getOrSetStream, isBody, openEntry, setStream, toResponse } from "./streams.js";
+import { joinTabs } from "./tabs.js";
+import type {
+  Body,
+  Bytes,
+  Cache,
+  CacheEvents,
+  CacheOptions,
+  CacheStats,
+  CallOptions,
+  Entry,
+  EntryOptions,
+  GetOrSetOptions,
+  Grant,
+  ListedObject,
+  LoadContext,
+  PresignOptions,
+  SetOptions,
+  StreamOptions,
+  Wrapped,
+  WrapOptions,
+} from "./types.js";
+import { Functions } from "./wrap.js";
+import { discardExpired, remove, setValue } from "./write.js";
+
+/**
+ * Makes a two-level cache: a bounded LRU in memory in front of a bucket.
+ *
+ * @example
+ * const cache = createCache({ store: s3Store({ bucket: "results" }), ttl: "1h" });
+ * const nearest = cache.wrap(findNearest, { name: "nearest" });
+ * await nearest({ lat: 52.5, lon: 13.4 });
+ *
+ * @throws TypeError that names the option which is wrong
+ */
+export function createCache(options: CacheOptions): Cache {
+  return new TwoLevelCache(new Layers(resolveSettings(options)));
+}
+
+const DELETE_BATCH = 1000;
+
+class TwoLevelCache implements Cache {
+  readonly #layers: Layers;
+  readonly #functions: Functions;
+  readonly #leaveTabs: () => void;
+
+  constructor(layers: Layers) {
+    this.#layers = layers;
+    this.#functions = new Functions(layers);
+    this.#leaveTabs = joinTabs(layers);
+  }
+
+  wrap<F extends Function>(fn: F, options: WrapOptions<F>): Wrapped<F> {
+    return this.#functions.wrap(fn, options);
+  }
+
+  async get<T = unknown>(
+    key: string,
+    options: CallOptions & { schema?: StandardSchemaV1 } = {},
+  ): Promise<T | undefined> {
+    const found = await this.#find(this.#layers.objectKey(key), options);
+    const fitting = found && (await conform(options.schema, found.found));
+    return fitting && (this.#layers.handOut(fitting) as T);
+  }
+
+  async getEntry<T = unknown>(key: string, options: CallOptions = {}): Promise<Entry<T> | undefined> {
+    const result = await this.#find(this.#layers.objectKey(key), options);
+    if (result === undefined) return undefined;
+    const { found, source } = result;
+    return {
+      key,
+      value: this.#layers.handOut(found) as T,
+      source,
+      createdAt: toDate(found.createdAt),
+      expiresAt: toDate(found.expiresAt),
+      stale: false,
+      size: found.size,
+      etag: found.etag,
+      contentType: found.contentType,
+    };
+  }
+
+  async #find(key: string, call: CallOptions): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
+    call.signal?.throwIfAborted();
+    const layers = this.#layers;
+    const startedAt = performance.now();
+    const node = layers.recall(key);
+    if (node !== undefined && Date.now() - node.checkedAt < (layers.settings.memory?.revalidateExplicit ?? 0)) {
+      layers.hitMemory(node, startedAt);
+      return { found: { ...node, node }, source: "memory" };
+    }
+    try {
+      const reading = await layers.read(key, call, node);
+      discardExpired(layers, key, reading.expired, call);
+      return reading.found && { found: reading.found, source: "store" };
+    } catch (error) {
+      // A copy that has not ended is better than none while the store is down.
+      if (node === undefined || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
+      layers.events.error(layers.keyOf(key), error);
+      layers.hitMemory(node, startedAt);
+      return { found: { ...node, node }, source: "memory" };
+    }
+  }
+
+  async getStream(key: string, options: StreamOptions = {}): Promise<ReadableStream<Bytes> | undefined> {
+    const opened = await openEntry(this.#layers, this.#layers.objectKey(key), options);
+    return "stream" in opened ? opened.stream : undefined;
+  }
+
+  async getResponse(key: string, options: StreamOptions = {}): Promise<Response | undefined> {
+    const opened = await openEntry(this.#layers, this.#layers.objectKey(key), options);
+    return "stream" in opened ? toResponse(opened, options.range) : undefined;
+  }
+
+  async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
+    const layers = this.#layers;
+    const objectKey = layers.objectKey(key);
+    const policy = resolveEntry(options, layers.settings.entry);
+    options.signal?.throwIfAborted();
+    if (isBody(value) && !layers.settings.codecs.some((codec) => codec.accepts(value))) {
+      return setStream(layers, objectKey, value, options);
+    }
+    return setValue(layers, objectKey, value, policy, options);
+  }
+
+  async getOrSet<T>(
+    key: string,
+    compute: (context: LoadContext) => T | PromiseLike<T>,
+    options: GetOrSetOptions<T> = {},
+  ): Promise<T> {
+    if (typeof compute !== "function") throw new TypeError("getOrSet needs a function that computes the value");
+    const layers = this.#layers;
+    const objectKey = layers.objectKey(key);
+    const { ttl, ...others } = options;
+    const policy = resolveEntry(
+      typeof ttl === "function" || ttl === undefined ? others : { ...others, ttl },
+      layers.settings.entry,
+    );
+    const found = await load(layers, {
+      key: objectKey,
+      flight: objectKey,
+      identity: undefined,
+      schema: options.schema,
+      revalidateAfter: layers.settings.memory?.revalidateExplicit ?? 0,
+      compute: (signal) => compute({ signal }),
+      policyOf: (value): EntryPolicy =>
+        typeof ttl === "function" ? { ...policy, ttl: resolveTtl(ttl(value as T)) } : policy,
+      shouldCache: options.shouldCache,
+      call: options,
+    });
+    return layers.handOut(found) as T;
+  }
+
+  async getOrSetStream(
+    key: string,
+    load: (context: LoadContext) => Body | PromiseLike<Body>,
+    options: SetOptions = {},
+  ): Promise<ReadableStream<Bytes>> {
+    if (typeof load !== "function") throw new TypeError("getOrSetStream needs a function that opens the stream");
+    return getOrSetStream(this.#layers, this.#layers.objectKey(key), load, options);
+  }
+
+  async has(key: string, options: CallOptions = {}): Promise<boolean> {
+    options.signal?.throwIfAborted();
+    const layers = this.#layers;
+    const objectKey = layers.objectKey(key);
+    const node = layers.memory?.peek(objectKey);
+    if (
+      node !== undefined &&
+      layers.clock.now() < node.deadline &&
+      Date.now() - node.checkedAt < (layers.settings.memory?.revalidateExplicit ?? 0)
+    ) {
+      return true;
+    }
+    await layers.order.pending(objectKey);
+    const head = await layers.head(objectKey, options.signal);
+    if (head === undefined) return false;
+    const judged = layers.judge(objectKey, head);
+    if (judged.kind === "gone") discardExpired(layers, objectKey, judged.expired, options);
+    return judged.kind === "live";
+  }
+
+  async delete(key: string, options: CallOptions = {}): Promise<void> {
+    const objectKey = this.#layers.objectKey(key);
+    options.signal?.throwIfAborted();
+    return remove(this.#layers, objectKey, options);
+  }
+
+  async getMany<T = unknown>(keys: readonly string[], options: CallOptions = {}): Promise<(T | undefined)[]> {
+    const values = new Array<T | undefined>(keys.length).fill(undefined);
+    await forEachPooled(keys, async (key, index) => {
+      values[index] = await this.get<T>(key, options);
+    });
+    return values;
+  }
+
+  async setMany(
+    entries: Iterable<{ key: string; value: unknown } & EntryOptions>,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await forEachPooled(entries, ({ key, value, ...entry }) => this.set(key, value, { ...entry, ...options }));
+  }
+
+  async deleteMany(keys: Iterable<string>, options: CallOptions = {}): Promise<void> {
+    const layers = this.#layers;
+    const objectKeys = [...new Set(keys)].map((key) => layers.objectKey(key));
+    options.signal?.throwIfAborted();
+    if (layers.settings.store.deleteMany === undefined) {
+      return forEachPooled(objectKeys, (key) => remove(layers, key, options));
+    }
+    await forEachPooled(batches(objectKeys), (batch) => this.#deleteBatch(batch, options));
+  }
+
+  async #deleteBatch(keys: readonly string[], { signal }: CallOptions): Promise<void> {
+    const layers = this.#layers;
+    const { store } = layers.settings;
+    const forget = (): void => {
+      for (const key of keys) layers.forget(key);
+    };
+    forget();
+    await Promise.all(keys.map((key) => layers.order.pending(key)));
+    layers.counters.store.deletes += keys.length;
+    try {
+      if (store.deleteMany !== undefined) await store.deleteMany(keys, { signal });
+      else await forEachPooled(keys, (key) => store.delete(key, { signal }));
+    } catch (error) {
+      throw layers.failure(error, undefined, signal);
+    } finally {
+      forget();
+    }
+    for (const key of keys) {
+      layers.events.emit("delete", { key: layers.keyOf(key) });
+      layers.announce?.(key);
+    }
+  }
+
+  async *list(options: CallOptions & { prefix?: string } = {}): AsyncGenerator<ListedObject, undefined> {
+    const layers = this.#layers;
+    const { prefix, store } = layers.settings;
+    try {
+      for await (const object of store.list(prefix + (options.prefix ?? ""), { signal: options.signal })) {
+        if (!isReserved(prefix, object.key)) yield { ...object, key: layers.keyOf(object.key) };
+      }
+    } catch (error) {
+      throw layers.failure(error, undefined, options.signal);
+    }
+  }
+
+  async clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void> {
+    const layers = this.#layers;
+    const below = clearedPrefix(options);
+    const objectPrefix = layers.settings.prefix + below;
+    const forget = (): void => {
+      layers.order.supersedeAll(objectPrefix);
+      layers.detach((flight) => flight.startsWith(objectPrefix));
+      layers.memory?.clear(objectPrefix);
+    };
+    forget();
+    try {
+      let batch: string[] = [];
+      for await (const object of this.list({ prefix: below, signal: options.signal })) {
+        batch.push(layers.settings.prefix + object.key);
+        if (batch.length === DELETE_BATCH) {
+          await this.#deleteBatch(batch, options);
+          batch = [];
+        }
+      }
+      if (batch.length > 0) await this.#deleteBatch(batch, options);
+    } finally {
+      forget();
+    }
+  }
+
+  async presign(key: string, options: PresignOptions = {}): Promise<Grant> {
+    const objectKey = this.#layers.objectKey(key);
+    options.signal?.throwIfAborted();
+    return oneGrant(this.#layers, objectKey, options);
+  }
+
+  stats(): CacheStats {
+    const { counters, memory } = this.#layers;
+    return {
+      memory: { ...counters.memory, entries: memory?.entries ?? 0, bytes: memory?.bytes ?? 0 },
+      store: { ...counters.store },
+      calls: counters.calls,
+    };
+  }
+
+  on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void {
+    return this.#layers.events.on(event, listener);
+  }
+
+  async flush({ signal }: CallOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    const idle = this.#layers.background.idle();
+    if (signal === undefined) return idle;
+    await new Promise<void>((resolve, reject) => {
+      const abort = (): void => reject(signal.reason as Error);
+      signal.addEventListener("abort", abort, { once: true });
+      void idle.then(() => {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+    this.#leaveTabs();
+    await this.#layers.settings.store.close?.();
+  }
+}
+
+function toDate(seconds: number | undefined): Date | undefined {
+  return seconds === undefined ? undefined : new Date(seconds * 1000);
+}
+
+function clearedPrefix(options: { prefix?: string; name?: string; all?: true } | undefined): string {
+  if (options?.all === true) return "";
+  if (typeof options?.name === "string") return `${sanitizeName(options.name)}/`;
+  if (typeof options?.prefix === "string" && options.prefix !== "") return options.prefix;
+  throw new TypeError("clear needs a name or a prefix; to delete every entry of this cache say { all: true }");
+}
+
+function* batches(keys: readonly string[]): Iterable<string[]> {
+  for (let i = 0; i < keys.length; i += DELETE_BATCH) yield keys.slice(i, i + DELETE_BATCH);
+}

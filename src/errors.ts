@@ -1,0 +1,75 @@
+/**
+ * What went wrong, for programs. Part of the public contract: codes are added, never renamed.
+ *
+ * - `ERR_FORBIDDEN`: the store refuses the operation (403 `AccessDenied`).
+ * - `ERR_NO_SUCH_BUCKET`: the bucket does not exist.
+ * - `ERR_CREDENTIALS`: credentials are missing, wrong or expired.
+ * - `ERR_CLOCK_SKEW`: a signature is refused because a clock is wrong.
+ * - `ERR_CORS`: a browser may not see what it needs; the message holds the rule that is missing.
+ * - `ERR_UNAVAILABLE`: the store cannot be reached or answers 429 or 5xx after every retry.
+ * - `ERR_TIMEOUT`: the store did not answer in time.
+ * - `ERR_CONFLICT`: a condition failed (412): somebody else wrote or deleted the object.
+ * - `ERR_DAMAGED`: an entry was received in full and cannot be decoded.
+ * - `ERR_TOO_LARGE`: a value exceeds a configured limit.
+ * - `ERR_UNSUPPORTED`: the store, or the entry, cannot do what was asked.
+ * - `ERR_MISSING_PEER`: an optional peer dependency is not installed.
+ * - `ERR_PROTOCOL`: a presign handler, or a store, answered something that is not the protocol.
+ * - `ERR_STORE`: any other refusal of the store.
+ */
+export type ErrorCode =
+  | "ERR_FORBIDDEN"
+  | "ERR_NO_SUCH_BUCKET"
+  | "ERR_CREDENTIALS"
+  | "ERR_CLOCK_SKEW"
+  | "ERR_CORS"
+  | "ERR_UNAVAILABLE"
+  | "ERR_TIMEOUT"
+  | "ERR_CONFLICT"
+  | "ERR_DAMAGED"
+  | "ERR_TOO_LARGE"
+  | "ERR_UNSUPPORTED"
+  | "ERR_MISSING_PEER"
+  | "ERR_PROTOCOL"
+  | "ERR_STORE";
+
+/**
+ * Everything that goes wrong outside the caller's own code. Misuse of the API is a `TypeError`, an abort rejects with
+ * the signal's own reason, and a miss is never an error.
+ */
+export class BucketCacheError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode;
+  /** The object key as the store knows it, where one object is concerned. */
+  readonly key: string | undefined;
+  /** The `name` of the store, where a store is concerned. */
+  readonly store: string | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: { key?: string | undefined; store?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "BucketCacheError";
+    this.code = code;
+    this.key = details.key;
+    this.store = details.store;
+  }
+}
+
+/**
+ * Tells a `BucketCacheError` from any other value. Works across realms and across two copies of the package, where
+ * `instanceof` does not.
+ */
+export function isBucketCacheError(value: unknown): value is BucketCacheError {
+  return (
+    value instanceof Error &&
+    value.name === "BucketCacheError" &&
+    String((value as { code?: unknown }).code).startsWith("ERR_")
+  );
+}
+
+/** The store is down rather than refusing: what `whenUnavailable` and retries are about. */
+export function isUnavailable(error: unknown): boolean {
+  return isBucketCacheError(error) && (error.code === "ERR_UNAVAILABLE" || error.code === "ERR_TIMEOUT");
+}

@@ -1,0 +1,98 @@
+import { isWorkerd } from "./runtime.js";
+
+/**
+ * On workerd a promise never settles once the request that began it has ended, unless it was given to `waitUntil`, and
+ * that ends too. A flight older than this is not joined there.
+ */
+const WORKERD_LIFE_MS = 30_000;
+
+/** One operation that several callers wait for, each with its own signal. */
+export class Flight<T> {
+  readonly promise: Promise<T>;
+  readonly #controller = new AbortController();
+  readonly #startedAt = Date.now();
+  #waiters = 0;
+  #abandoned = false;
+  readonly #onAbandoned: () => void;
+
+  constructor(start: (signal: AbortSignal) => Promise<T>, onAbandoned: () => void) {
+    this.#onAbandoned = onAbandoned;
+    this.promise = start(this.#controller.signal);
+    // Its waiters may all have left by then; those that stay see the rejection on their own promise.
+    this.promise.catch(() => undefined);
+  }
+
+  get joinable(): boolean {
+    return !this.#abandoned && !(isWorkerd() && Date.now() - this.#startedAt > WORKERD_LIFE_MS);
+  }
+
+  /** Waits for the result; an abort of `signal` leaves the others, and the last one's leaving aborts the operation. */
+  join(signal: AbortSignal | undefined): Promise<T> {
+    this.#waiters++;
+    if (signal === undefined) return this.promise;
+    return new Promise<T>((resolve, reject) => {
+      const leave = (): void => {
+        reject(signal.reason as Error);
+        if (--this.#waiters === 0) {
+          this.#abandoned = true;
+          this.#onAbandoned();
+          this.#controller.abort(signal.reason);
+        }
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      const done = (): void => signal.removeEventListener("abort", leave);
+      this.promise.then(
+        (value) => {
+          done();
+          resolve(value);
+        },
+        (error: unknown) => {
+          done();
+          reject(error as Error);
+        },
+      );
+    });
+  }
+}
+
+/** Flights by key: callers of one key share one, different keys never wait for each other. */
+export class Flights<T> {
+  readonly #flights = new Map<string, Flight<T>>();
+
+  /**
+   * Joins the flight of the key, or starts one.
+   *
+   * @throws the signal's reason, when it has already aborted
+   */
+  run(
+    key: string,
+    signal: AbortSignal | undefined,
+    start: (signal: AbortSignal) => Promise<T>,
+    onStart?: (promise: Promise<T>) => void,
+  ): Promise<T> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+    let flight = this.#flights.get(key);
+    if (flight === undefined || !flight.joinable) {
+      const own: Flight<T> = new Flight<T>(start, () => this.#end(key, own));
+      flight = own;
+      this.#flights.set(key, own);
+      const end = (): void => this.#end(key, own);
+      own.promise.then(end, end);
+      onStart?.(own.promise);
+    }
+    return flight.join(signal);
+  }
+
+  has(key: string): boolean {
+    return this.#flights.has(key);
+  }
+
+  /** Later callers start anew; those who wait keep what they wait for. */
+  detach(matches: (key: string) => boolean): void {
+    for (const key of this.#flights.keys()) if (matches(key)) this.#flights.delete(key);
+  }
+
+  #end(key: string, flight: Flight<T>): void {
+    if (this.#flights.get(key) === flight) this.#flights.delete(key);
+  }
+}

@@ -1,0 +1,11 @@
+/**
+ * A two-level cache: a bounded LRU in memory in front of a bucket on S3 or any S3-compatible store. The same in Node,
+ * edge runtimes and browsers.
+ *
+ * @module
+ */
+export { createCache } from "./cache.js";
+export { cached } from "./wrap.js";
+export { cacheKey } from "./key.js";
+export { BucketCacheError, type ErrorCode, isBucketCacheError } from "./errors.js";
+export type * from "./types.js";

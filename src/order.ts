@@ -1,0 +1,58 @@
+/**
+ * Writing in order (wire format, section 5), within this process. An operation that began before a `set` or `delete`
+ * of its key is superseded by it: what it read or computed may be returned, but not kept. And the writes of one key
+ * follow each other, so that memory and the store end with the same one.
+ */
+export class Order {
+  readonly #running = new Map<string, Set<Token>>();
+  readonly #queues = new Map<string, Promise<unknown>>();
+
+  /** Marks the beginning of an operation whose outcome a newer write must be able to void. */
+  begin(key: string): Token {
+    const token: Token = { key, superseded: false };
+    const tokens = this.#running.get(key);
+    if (tokens === undefined) this.#running.set(key, new Set([token]));
+    else tokens.add(token);
+    return token;
+  }
+
+  end(token: Token): void {
+    const tokens = this.#running.get(token.key);
+    tokens?.delete(token);
+    if (tokens?.size === 0) this.#running.delete(token.key);
+  }
+
+  /** A newer value of this key came, or it went. */
+  supersede(key: string, except?: Token): void {
+    const tokens = this.#running.get(key);
+    if (tokens === undefined) return;
+    for (const token of tokens) if (token !== except) token.superseded = true;
+  }
+
+  /** The same for every key with the prefix. */
+  supersedeAll(prefix: string): void {
+    for (const key of this.#running.keys()) if (key.startsWith(prefix)) this.supersede(key);
+  }
+
+  /** Runs a write of the key after those that were asked for before it. */
+  enqueue<T>(key: string, write: () => Promise<T>): Promise<T> {
+    const before = this.#queues.get(key);
+    const own = before === undefined ? write() : before.then(write, write);
+    this.#queues.set(key, own);
+    const end = (): void => {
+      if (this.#queues.get(key) === own) this.#queues.delete(key);
+    };
+    own.then(end, end);
+    return own;
+  }
+
+  /** The writes of the key that are under way: who reads the store waits for them, and so sees what was written. */
+  pending(key: string): Promise<unknown> | undefined {
+    return this.#queues.get(key)?.catch(() => undefined);
+  }
+}
+
+export interface Token {
+  readonly key: string;
+  superseded: boolean;
+}

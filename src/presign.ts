@@ -1,0 +1,34 @@
+import { toSeconds } from "./duration.js";
+import { BucketCacheError } from "./errors.js";
+import type { Layers } from "./layers.js";
+import type { Grant, PresignOptions } from "./types.js";
+
+/**
+ * A grant for one object.
+ *
+ * @throws TypeError for ill-formed options; BucketCacheError `ERR_UNSUPPORTED` where the store cannot sign
+ */
+export async function oneGrant(layers: Layers, key: string, options: PresignOptions): Promise<Grant> {
+  const { store } = layers.settings;
+  const { operation = "read", expiresIn, ttl, size } = options;
+  if (!["read", "write", "delete"].includes(operation)) {
+    throw new TypeError(`operation must be "read", "write" or "delete"; got ${String(operation)}`);
+  }
+  if (expiresIn !== undefined) toSeconds(expiresIn, "expiresIn");
+  if (ttl !== undefined) toSeconds(ttl, "ttl");
+  if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) {
+    throw new TypeError(`size must be a whole number of bytes; got ${String(size)}`);
+  }
+  if (store.presign === undefined) {
+    throw new BucketCacheError("ERR_UNSUPPORTED", `the ${store.name} store cannot presign; an s3Store can`, {
+      key,
+      store: store.name,
+    });
+  }
+  try {
+    return await store.presign(key, options);
+  } catch (error) {
+    if (error instanceof TypeError) throw error;
+    throw layers.failure(error, key, options.signal);
+  }
+}

@@ -1,0 +1,388 @@
+import { encodeValue, type Encoded } from "./codec.js";
+import { cacheControl, formatMetadata, newNonce } from "./entry.js";
+import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
+import { internalsOf, type WriteCondition } from "./internals.js";
+import type { ExpiredObject, Found, Layers } from "./layers.js";
+import type { EntryInfo } from "./lru.js";
+import type { Token } from "./order.js";
+import type { EntryPolicy } from "./settings.js";
+import type { Bytes, CallOptions, PutOptions, SetOptions } from "./types.js";
+
+/** From here on gzip is tried on values: below, the gain is smaller than the smallest billing unit and costs CPU. */
+const COMPRESS_FROM = 1024;
+
+/** What goes into the metadata of an entry and into its headers. */
+export interface Stamp {
+  codec: string;
+  contentType: string;
+  compressed: boolean;
+  /** Seconds. */
+  ttl: number | undefined;
+  keyHash: string | undefined;
+}
+
+type Extras = Pick<SetOptions, "signal" | "onProgress" | "cacheControl" | "contentType">;
+
+/**
+ * A value as it is stored. Encoding happens at once, so that what the caller does to the value later changes nothing;
+ * only gzip is left for the write itself.
+ *
+ * @throws TypeError that names the path of what cannot be stored; BucketCacheError `ERR_TOO_LARGE`
+ */
+export function encode(layers: Layers, key: string, value: unknown): Encoded {
+  const encoded = encodeValue(value, layers.settings.codecs) as Encoded;
+  if (encoded.body.byteLength > layers.settings.maxValueBytes) {
+    throw new BucketCacheError(
+      "ERR_TOO_LARGE",
+      `the value has ${encoded.body.byteLength} bytes, more than maxValueBytes (${layers.settings.maxValueBytes}): raise it, or store a stream`,
+      { key, store: layers.settings.store.name },
+    );
+  }
+  return encoded;
+}
+
+/** What memory holds is what a hit in the store would give. */
+function keptValue(encoded: Encoded, value: unknown): unknown {
+  return encoded.codec === "bytes" ? encoded.body : value;
+}
+
+/** `set` of a value: unconditional, in order, in both layers. */
+export function setValue(
+  layers: Layers,
+  key: string,
+  value: unknown,
+  policy: EntryPolicy,
+  options: SetOptions,
+): Promise<void> {
+  const encoded = encode(layers, key, value);
+  // The caller may use its buffer again as soon as this returns.
+  if (policy.background && encoded.codec === "bytes") encoded.body = encoded.body.slice();
+  const kept = keptValue(encoded, value);
+  const token = supersede(layers, key);
+  const startedAt = performance.now();
+  if (policy.background) {
+    const now = layers.clock.now() / 1000;
+    layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), true);
+  }
+  const work = replacing(layers, key, token, async () => {
+    const { info, size } = await putValue(layers, key, encoded, policy, undefined, {}, options);
+    if (!token.superseded) layers.keep(key, kept, encoded.body.byteLength, info, true);
+    emitSet(layers, key, size, startedAt);
+    layers.announce?.(key);
+  });
+  return settle(layers, key, work, policy.background, options);
+}
+
+/** The same for a body that streams; memory never holds it. */
+export function setBody(
+  layers: Layers,
+  key: string,
+  body: Bytes | Blob | ReadableStream<Uint8Array>,
+  stamp: Stamp,
+  policy: EntryPolicy,
+  options: SetOptions,
+): Promise<void> {
+  const token = supersede(layers, key);
+  layers.memory?.delete(key);
+  const startedAt = performance.now();
+  const work = replacing(layers, key, token, async () => {
+    const size = await putBody(layers, key, body, stamp, {}, options);
+    layers.memory?.delete(key);
+    emitSet(layers, key, size, startedAt);
+    layers.announce?.(key);
+  });
+  return settle(layers, key, work, policy.background, options);
+}
+
+/** `delete`: in both layers, in order. */
+export function remove(layers: Layers, key: string, call: CallOptions): Promise<void> {
+  const token = supersede(layers, key);
+  layers.memory?.delete(key);
+  return replacing(layers, key, token, async () => {
+    layers.counters.store.deletes++;
+    try {
+      await layers.settings.store.delete(key, { signal: call.signal });
+    } catch (error) {
+      throw layers.failure(error, key, call.signal);
+    }
+    layers.memory?.delete(key);
+    layers.events.emit("delete", { key: layers.keyOf(key) });
+    layers.announce?.(key);
+  });
+}
+
+/** Whoever reads or loads this key right now no longer knows its newest value. */
+export function supersede(layers: Layers, key: string): Token {
+  layers.order.supersede(key);
+  layers.detach((flight) => flight === key || flight.startsWith(`${key}\0`));
+  return layers.order.begin(key);
+}
+
+// What began while the write was under way may have seen the old value: it is superseded when the write ends, too.
+function replacing(layers: Layers, key: string, token: Token, write: () => Promise<void>): Promise<void> {
+  return layers.order.enqueue(key, async () => {
+    try {
+      await write();
+    } catch (error) {
+      // It may have reached the store all the same, so memory must ask.
+      if (!token.superseded) layers.memory?.delete(key);
+      throw error;
+    } finally {
+      layers.order.supersede(key, token);
+      layers.order.end(token);
+    }
+  });
+}
+
+function settle(
+  layers: Layers,
+  key: string,
+  work: Promise<void>,
+  background: boolean,
+  call: CallOptions,
+): Promise<void> {
+  if (!background) return work;
+  layers.background.run(key, work, layers.waitUntilOf(call));
+  return Promise.resolve();
+}
+
+function emitSet(layers: Layers, key: string, size: number, startedAt: number): void {
+  layers.events.emit("set", { key: layers.keyOf(key), size, duration: performance.now() - startedAt });
+}
+
+/** What is known of an entry before the store has it. */
+function unwritten(now: number, ttl: number | undefined, encoded: Encoded, keyHash?: string): EntryInfo {
+  return {
+    createdAt: now,
+    expiresAt: ttl === undefined ? undefined : now + ttl,
+    size: encoded.body.byteLength,
+    etag: "",
+    lastModified: undefined,
+    contentType: encoded.contentType,
+    keyHash,
+  };
+}
+
+/** How a load keeps what it computed. */
+export interface LoadedWrite {
+  key: string;
+  value: unknown;
+  encoded: Encoded;
+  policy: EntryPolicy;
+  keyHash: string | undefined;
+  /** undefined: the store could not be read, so nothing is known that a write could be held to. */
+  condition: WriteCondition | undefined;
+  token: Token;
+  call: CallOptions;
+}
+
+/**
+ * Keeps what a load computed, unless something newer came: in this process (the token), or in the store (the
+ * condition). Then the result is its callers' alone.
+ */
+export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<Found> {
+  const { key, encoded, policy, keyHash, condition, token, call } = write;
+  const value = keptValue(encoded, write.value);
+  const weight = encoded.body.byteLength;
+  const early = unwritten(layers.clock.now() / 1000, policy.ttl, encoded, keyHash);
+  if (token.superseded) return layers.keep(key, value, weight, early, false);
+  if (condition === undefined) return layers.keep(key, value, weight, early, true);
+
+  const startedAt = performance.now();
+  const work = (token: Token, signal: AbortSignal | undefined): Promise<Found> =>
+    layers.order.enqueue(key, async () => {
+      if (token.superseded) return layers.keep(key, value, weight, early, false);
+      try {
+        const { info, size } = await putValue(layers, key, encoded, policy, keyHash, condition, { signal });
+        const found = layers.keep(key, value, weight, info, !token.superseded);
+        emitSet(layers, key, size, startedAt);
+        return found;
+      } catch (error) {
+        if (isBucketCacheError(error) && error.code === "ERR_CONFLICT") {
+          if (!token.superseded) layers.memory?.delete(key);
+          return layers.keep(key, value, weight, early, false);
+        }
+        if (isUnavailable(error) && layers.settings.bypassUnavailable) {
+          layers.events.error(layers.keyOf(key), error);
+          return layers.keep(key, value, weight, early, !token.superseded);
+        }
+        if (!token.superseded) layers.memory?.delete(key);
+        throw error;
+      }
+    });
+
+  if (!policy.background) return work(token, call.signal);
+  const found = layers.keep(key, value, weight, early, true);
+  // The load ends before its write: from here on a token of the write's own watches for newer values.
+  const own = layers.order.begin(key);
+  const written = work(own, undefined).finally(() => layers.order.end(own));
+  layers.background.run(key, written, layers.waitUntilOf(call));
+  return found;
+}
+
+async function putValue(
+  layers: Layers,
+  key: string,
+  encoded: Encoded,
+  policy: EntryPolicy,
+  keyHash: string | undefined,
+  condition: WriteCondition,
+  options: Extras,
+): Promise<{ info: EntryInfo; size: number }> {
+  options.signal?.throwIfAborted();
+  let body = encoded.body;
+  const compress = policy.compress === true || (policy.compress === "auto" && body.byteLength >= COMPRESS_FROM);
+  let compressed = false;
+  if (compress) {
+    const gzipped = await (await import("./gzip.js")).gzip(body);
+    compressed = policy.compress === true || gzipped.byteLength < body.byteLength;
+    if (compressed) body = gzipped;
+  }
+  const stamp: Stamp = {
+    codec: encoded.codec,
+    contentType: options.contentType ?? encoded.contentType,
+    compressed,
+    ttl: policy.ttl,
+    keyHash,
+  };
+  const clockWasKnown = layers.clock.known;
+  const startedAt = Date.now();
+  let etag = await put(layers, key, body, stamp, condition, options);
+  if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
+    // This was the first answer of the store, and it says that the local clock, which `expires_at` came from, is wrong.
+    etag = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options);
+  }
+  // In the store's time, which may be known only now.
+  const createdAt = (startedAt + (layers.clock.now() - Date.now())) / 1000;
+  const info: EntryInfo = {
+    createdAt,
+    expiresAt: stamp.ttl === undefined ? undefined : createdAt + stamp.ttl,
+    size: body.byteLength,
+    etag,
+    lastModified: undefined,
+    contentType: stamp.contentType,
+    keyHash,
+  };
+  return { info, size: body.byteLength };
+}
+
+/** Puts a body that may be too large for memory; the result is its size on the wire. */
+export async function putBody(
+  layers: Layers,
+  key: string,
+  body: Bytes | Blob | ReadableStream<Uint8Array>,
+  stamp: Stamp,
+  condition: WriteCondition,
+  options: Extras,
+): Promise<number> {
+  options.signal?.throwIfAborted();
+  if (stamp.ttl !== undefined && !layers.clock.known && !stampsExpiry(layers)) {
+    // A stream cannot be written twice, so its end must be right the first time.
+    await layers.head(key, options.signal ?? undefined);
+  }
+  let size = 0;
+  let payload = body;
+  if (stamp.compressed) {
+    const { gzipStream } = await import("./gzip.js");
+    payload = gzipStream(ArrayBuffer.isView(body) ? new Blob([body]).stream() : asStream(body));
+  }
+  const { onProgress } = options;
+  await put(layers, key, payload, stamp, condition, {
+    ...options,
+    onProgress: (progress) => {
+      size = progress.loaded;
+      onProgress?.(progress);
+    },
+  });
+  if (ArrayBuffer.isView(payload)) size = payload.byteLength;
+  return size;
+}
+
+function asStream(body: Blob | ReadableStream<Uint8Array>): ReadableStream<Bytes> {
+  return ("getReader" in body ? body : body.stream()) as ReadableStream<Bytes>;
+}
+
+async function put(
+  layers: Layers,
+  key: string,
+  body: Bytes | Blob | ReadableStream<Uint8Array>,
+  stamp: Stamp,
+  condition: WriteCondition,
+  options: Extras,
+): Promise<string> {
+  const now = layers.clock.now() / 1000;
+  const put: PutOptions = {
+    contentType: stamp.contentType,
+    cacheControl: cacheControl(options.cacheControl),
+    metadata: formatMetadata({
+      created: now,
+      codec: stamp.codec,
+      nonce: newNonce(),
+      ...(stamp.keyHash !== undefined && { key: stamp.keyHash }),
+      expiresAt: stamp.ttl === undefined ? undefined : now + stamp.ttl,
+      compressed: stamp.compressed,
+    }),
+    ...condition,
+    ...(options.signal && { signal: options.signal }),
+    ...(options.onProgress && { onProgress: options.onProgress }),
+  };
+  layers.counters.store.writes++;
+  try {
+    const { etag } = await layers.settings.store.put(key, body, put);
+    if (ArrayBuffer.isView(body)) layers.counters.store.bytesWritten += body.byteLength;
+    return etag;
+  } catch (error) {
+    throw layers.failure(error, key, options.signal ?? undefined);
+  }
+}
+
+function stampsExpiry(layers: Layers): boolean {
+  return internalsOf(layers.settings.store).stampsExpiry === true;
+}
+
+function clockIsOff(layers: Layers): boolean {
+  return !stampsExpiry(layers) && Math.abs(layers.clock.now() - Date.now()) > 1;
+}
+
+/**
+ * Deletes an object that was found past its end, unless it has changed since (wire format, section 5). In the
+ * background: its reader has a miss and does not wait. What a function is about to overwrite is left to it.
+ */
+export function discardExpired(
+  layers: Layers,
+  key: string,
+  expired: ExpiredObject | undefined,
+  call: CallOptions,
+): void {
+  const { deleteExpired, deleteGrace, store } = layers.settings;
+  if (expired === undefined || !deleteExpired || layers.loads.has(key)) return;
+  if (layers.clock.now() / 1000 < expired.endedAt + deleteGrace || layers.order.pending(key) !== undefined) return;
+  const token = layers.order.begin(key);
+  const work = layers.order.enqueue(key, async () => {
+    try {
+      const head = await layers.head(key, undefined);
+      if (
+        head === undefined ||
+        token.superseded ||
+        head.etag !== expired.etag ||
+        head.lastModified.getTime() !== expired.lastModified.getTime() ||
+        head.metadata["expires_at"] !== expired.expiresAt
+      ) {
+        return;
+      }
+      layers.counters.store.deletes++;
+      await store.delete(key, {
+        ...(head.etag !== "" && { ifMatch: head.etag }),
+        ...(head.versionId !== undefined && { versionId: head.versionId }),
+      });
+      layers.events.emit("delete", { key: layers.keyOf(key) });
+    } catch (error) {
+      // Somebody was faster; or those who may only read leave the deleting to those who may.
+      const code = isBucketCacheError(error) ? error.code : undefined;
+      if (code !== "ERR_CONFLICT" && code !== "ERR_FORBIDDEN" && code !== "ERR_UNSUPPORTED") throw error;
+    } finally {
+      layers.order.end(token);
+    }
+  });
+  layers.background.run(key, work, layers.waitUntilOf(call));
+}
