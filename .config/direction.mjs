@@ -3,27 +3,21 @@
 // Stores never import each other or the cache, the handler no store; nothing imports index.ts; node:* only in cli, dev
 // and the file store. Static and dynamic imports, re-exports and types in import() count alike.
 
-const LEAVES = new Set(["types", "errors", "duration", "runtime", "bytes", "clock", "xml", "internals", "brands"]);
+const LEAVES = new Set("types errors duration runtime bytes clock xml internals brands".split(" "));
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
-  ["key", "tagged", "entry", "codec", "revive", "gzip", "protocol"].concat([
-    "request",
-    "download",
-    "multipart",
-    "send",
-    "refusal",
-    "retry",
-    "zlib",
-  ]),
+  "key tagged entry codec revive gzip zlib protocol request operations download multipart pool send refusal retry".split(
+    " ",
+  ),
 );
-/** The stores that users name; what else lies beside them is what several of them share. */
+/** The stores that users name. What else lies beside them, and in s3, is what they are made of. */
 const STORES = new Set(["stores/s3", "stores/presigned", "stores/file", "stores/memory"]);
 
 // What each layer may import.
 const MAY = {
   leaf: ["leaf"],
   plumbing: ["leaf", "plumbing"],
-  shared: ["leaf", "plumbing", "shared"],
+  shared: ["leaf", "plumbing", "shared", "aws"],
   store: ["leaf", "plumbing", "shared", "aws"],
   cache: ["leaf", "plumbing", "cache"],
   handler: ["leaf", "plumbing"],
@@ -37,6 +31,7 @@ const MAY = {
 function layerOf(file) {
   if (file.startsWith("cli/") || file.startsWith("dev/")) return file.slice(0, 3);
   if (file.startsWith("stores/")) return STORES.has(file) ? "store" : "shared";
+  if (file.startsWith("s3/")) return "shared";
   if (LEAVES.has(file)) return "leaf";
   if (PLUMBING.has(file)) return "plumbing";
   // All else is part of the cache, and so out of reach for stores: a new piece of plumbing is to be named above.
