@@ -108,9 +108,10 @@ export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
     async (signal) => {
       const token = layers.order.begin(request.key);
       try {
-        const found = await computeAndStore(layers, request, {}, token, signal, () =>
-          layers.order.supersede(request.key, token),
-        );
+        const found = await computeAndStore(layers, request, {}, token, signal, () => {
+          layers.order.supersede(request.key, token);
+          layers.detach((flight) => flight === request.key || flight === request.flight);
+        });
         layers.announce?.(request.key);
         return found;
       } finally {
