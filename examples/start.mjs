@@ -129,8 +129,8 @@ async function localBucket({ fresh, port }) {
   return {
     bucket: { bucket: LOCAL_BUCKET, endpoint, region, credentials },
     lines: [
-      `${bold("The bucket")} is on a local S3 server, ${endpoint}, which keeps its objects`,
-      `in ${relative(process.cwd(), DIRECTORY)}. Your own bucket: set S3_BUCKET, and S3_ENDPOINT if it is not on AWS.`,
+      `${bold("The bucket")} is on a local S3 server, ${endpoint},`,
+      `with its objects in ${relative(process.cwd(), DIRECTORY)}. Your own: set S3_BUCKET (and S3_ENDPOINT).`,
     ],
     close,
   };
@@ -165,12 +165,12 @@ function whatNext(warm) {
   return [
     bold("What next"),
     warm
-      ? "  npm start -- --fresh            the same with an empty bucket: nothing was computed"
+      ? "  npm start -- --fresh            once more, with an empty bucket"
       : "  npm start                       again: now the bucket is warm, nothing is computed",
     "  node examples/node-script.mjs   the five lines that make a function cached",
     "  node examples/etl-stream.mjs    a large table, made once and streamed ever after",
     "  node examples/file-store.mjs    the same cache in a folder, without a bucket",
-    dim("  The functions are in examples/demo/places.mjs, cached in examples/demo/questions.mjs."),
+    dim("  The functions: examples/demo/places.mjs; cached: examples/demo/questions.mjs"),
   ];
 }
 

@@ -228,7 +228,7 @@ describe("the table of the demo", () => {
   it("fits 80 columns, coloured or not", () => {
     for (const styles of [plain, table.stylesOf(true)]) {
       const bar = table.renderProgress(
-        { label: "getStream", done: 0.615, text: "104 MB, 45.2 MB gzip, 24.1 MB/s" },
+        { label: "getStream", done: 0.615, text: "91.1 MB as 45.2 MB gzip, 24.1 MB/s" },
         styles,
       );
       for (const line of [table.renderHeader(styles), table.renderResult(result, styles), bar].join("\n").split("\n")) {
@@ -290,7 +290,7 @@ describe("the progress of the demo", () => {
     const lines = written.join("").split("\n");
     expect(lines).toHaveLength(2);
     expect(lines[0]?.split("\r\x1b[2K").at(-1)).toBe(
-      `  set       ${"█".repeat(24)} 100%  100 MB, 40.0 MB gzip, 1.00 s`,
+      `  set       ${"█".repeat(24)} 100%  100 MB as 40.0 MB gzip, 1.00 s`,
     );
   });
 

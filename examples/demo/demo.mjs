@@ -9,87 +9,102 @@ import * as table from "./table.mjs";
  * @param {import("./bucket.mjs").Bucket} bucket
  * @param {import("./screen.mjs").Screen} screen
  * @param {AbortSignal} signal
+ * @returns {Promise<{ warm: boolean }>} whether earlier runs had left results in the bucket
  */
 export async function runDemo(bucket, screen, signal) {
-  await greet(bucket);
-  const worker = startWorker(bucket, signal);
-  try {
-    screen.busy("reading the places of the world");
-    await worker.run({ type: "preload" });
-    const warm = await askAll(bucket, worker, screen, signal);
-    await stream(bucket, worker, screen, signal);
-    return { warm };
-  } finally {
-    screen.idle();
-    await worker.end();
-  }
-}
-
-/**
- * One read before all else, so that what is wrong with the bucket is said at once.
- *
- * @param {import("./bucket.mjs").Bucket} bucket
- */
-async function greet(bucket) {
   const cache = openCache(bucket);
   try {
-    await cache.get("hello");
+    // One read before all else, so that what is wrong with the bucket is said at once.
+    await cache.get("hello", { signal });
+    const worker = startWorker(bucket, signal);
+    try {
+      screen.busy("reading the places of the world");
+      const places = await worker.run({ type: "preload" });
+      screen.print(
+        `Four questions about ${table.formatCount(places)} places of the world (GeoNames), each asked in two`,
+        "processes, which have nothing in common but the bucket.",
+        "",
+        table.renderHeader(screen.styles),
+      );
+      let warm = false;
+      for (const question of DEMO_QUESTIONS) {
+        const result = await ask(question, { cache, bucket, worker, screen, signal });
+        screen.print(table.renderResult(result, screen.styles), "");
+        warm ||= result.rows[0]?.label === EARLIER;
+      }
+      screen.print(
+        screen.styles.dim(
+          "  On the wire: every byte of the sockets, headers too. Same process: the mean of\n" +
+            "  1,000 calls. gzip: the JSON against what is stored.",
+        ),
+      );
+      await stream({ bucket, worker, screen, signal });
+      return { warm };
+    } finally {
+      screen.idle();
+      await worker.end();
+    }
   } finally {
     await cache.close();
   }
 }
 
-/**
- * @param {import("./bucket.mjs").Bucket} bucket
- * @param {ReturnType<typeof startWorker>} worker
- * @param {import("./screen.mjs").Screen} screen
- * @param {AbortSignal} signal
- */
-async function askAll(bucket, worker, screen, signal) {
-  let computed = 0;
-  screen.print(table.renderHeader(screen.styles));
-  for (const { name, args, title } of DEMO_QUESTIONS) {
-    screen.busy(title);
-    const first = await worker.run({ type: "call", name, args });
-    const other = startWorker(bucket, signal);
-    try {
-      const second = await other.run({ type: "call", name, args });
-      const third = await other.run({ type: "again", name, args });
-      if (first.call.answeredBy === "function") computed++;
-      const rows = [
-        { label: "first call", call: first.call },
-        { label: "another process", call: second.call },
-        { label: "same process", call: third.call },
-      ];
-      screen.print(table.renderResult({ title, plainBytes: first.plainBytes, rows }, screen.styles));
-    } finally {
-      await other.end();
-    }
-  }
-  return computed < DEMO_QUESTIONS.length;
-}
+const EARLIER = "earlier run";
 
 /**
- * @param {import("./bucket.mjs").Bucket} bucket
- * @param {ReturnType<typeof startWorker>} worker
- * @param {import("./screen.mjs").Screen} screen
- * @param {AbortSignal} signal
+ * @typedef {object} Stage
+ * @property {import("./bucket.mjs").Bucket} bucket
+ * @property {ReturnType<typeof startWorker>} worker
+ * @property {import("./screen.mjs").Screen} screen
+ * @property {AbortSignal} signal
  */
-async function stream(bucket, worker, screen, signal) {
+
+/**
+ * @param {typeof DEMO_QUESTIONS[number]} question
+ * @param {Stage & { cache: import("bucketcache").Cache }} stage
+ * @returns {Promise<table.Result>}
+ */
+async function ask({ name, args, title }, { cache, bucket, worker, screen, signal }) {
+  screen.busy(title);
+  const first = await worker.run({ type: "call", name, args });
+  const other = startWorker(bucket, signal);
+  try {
+    const second = await other.run({ type: "call", name, args });
+    const third = await other.run({ type: "again", name, args });
+    const rows = [
+      { label: "first call", call: first.call },
+      { label: "another process", call: second.call },
+      { label: "same process", call: third.call },
+    ];
+    // What the first call took is kept too: in a warm bucket there is nothing else to compare with.
+    const key = `first-calls/${name}`;
+    if (first.call.answeredBy === "function") await cache.set(key, first.call, { ttl: "1d" });
+    else {
+      const call = await cache.get(key);
+      if (call !== undefined) rows.unshift({ label: EARLIER, call });
+    }
+    return { title, plainBytes: first.plainBytes, rows };
+  } finally {
+    await other.end();
+  }
+}
+
+/** @param {Stage} stage */
+async function stream({ bucket, worker, screen, signal }) {
   const { bold, dim } = screen.styles;
-  screen.print("", bold("A stream: the distance of every place to 100 towns, as CSV"));
-  const up = await worker.run({ type: "upload" }, (progress) => screen.progress("set", progress));
+  screen.print("", bold("A stream: the distances of all places to 100 towns, as CSV"));
+  const up = await worker.run({ type: "upload" }, (transfer) => screen.progress("set", transfer));
   screen.progress("set", up);
   const reader = startWorker(bucket, signal);
   try {
-    const down = await reader.run({ type: "download" }, (progress) => screen.progress("getStream", progress));
+    const down = await reader.run({ type: "download" }, (transfer) => screen.progress("getStream", transfer));
     screen.progress("getStream", down);
-    const same = up.sha256 === down.sha256;
-    if (!same) throw new Error("what came back is not what was sent");
+    if (up.sha256 !== down.sha256) throw new Error("What came back is not what was sent.");
     screen.print(
       dim(
-        `  The same bytes came back (SHA-256 ${up.sha256.slice(0, 8)}…). The processes grew by ` +
-          `${table.formatBytes(up.grownBytes)} and ${table.formatBytes(down.grownBytes)}.`,
+        `  The same bytes came back (SHA-256 ${up.sha256.slice(0, 8)}…). Requests: ${up.requests.length} up, ` +
+          `${down.requests.length} down.\n` +
+          `  While they streamed the processes grew by ${table.formatBytes(Math.max(up.grownBytes, down.grownBytes))} at most.`,
       ),
     );
   } finally {

@@ -52,8 +52,8 @@ export function openScreen(stream, env) {
     progress(label, transfer) {
       const { done, plainBytes, wireBytes, ms } = transfer;
       const ended = done === 1;
-      const rate = `${formatBytes((1_000 * plainBytes) / Math.max(1, ms))}/s`;
-      const text = `${formatBytes(plainBytes)}, ${formatBytes(wireBytes)} gzip, ${ended ? formatDuration(ms) : rate}`;
+      const speed = `${formatBytes((1_000 * plainBytes) / Math.max(1, ms))}/s`;
+      const text = `${formatBytes(plainBytes)} as ${formatBytes(wireBytes)} gzip, ${ended ? formatDuration(ms) : speed}`;
       const line = renderProgress({ label, done, text }, styles);
       if (terminal) {
         idle();

@@ -38,7 +38,7 @@ process.on("message", (/** @type {Job | { type: "stop" } | { type: "exit" }} */ 
 function run(job) {
   switch (job.type) {
     case "preload":
-      return Promise.resolve(void loadPlaces());
+      return Promise.resolve(loadPlaces().length);
     case "call":
       return call(job.name, job.args);
     case "again":
