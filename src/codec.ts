@@ -1,0 +1,158 @@
+import { toBytes, utf8 } from "./bytes.js";
+import { bytesOf } from "./brands.js";
+import { hasLoneSurrogate, isPlainObject, writeTagged, type ValueNotes } from "./tagged.js";
+import type { Bytes, Codec } from "./types.js";
+
+/** A value as it is stored. */
+export interface Encoded {
+  codec: string;
+  contentType: string;
+  body: Bytes;
+}
+
+const BUILT_IN = ["json", "text", "bytes", "tagged"];
+const BINARY = "application/octet-stream";
+
+/**
+ * A value as bytes, and the codec that reads them. Asynchronous only for a `Blob`.
+ *
+ * @throws TypeError that names the path of what cannot be stored.
+ */
+export function encodeValue(value: unknown, codecs: readonly Codec[]): Encoded | Promise<Encoded> {
+  for (const codec of codecs) {
+    if (!codec.accepts(value)) continue;
+    const body: unknown = codec.encode(value);
+    if (typeof body !== "string" && (bytesOf(body) === undefined || !ArrayBuffer.isView(body))) {
+      throw new TypeError(`codec ${codec.name} must encode to a string or a Uint8Array`);
+    }
+    return {
+      codec: codec.name,
+      contentType: codec.contentType,
+      body: typeof body === "string" ? utf8(body) : toBytes(body as Uint8Array),
+    };
+  }
+  if (typeof value === "string" && !hasLoneSurrogate(value)) {
+    return { codec: "text", contentType: "text/plain; charset=utf-8", body: utf8(value) };
+  }
+  if (typeof value === "object" && value !== null) {
+    const binary = isPlainObject(value) || Array.isArray(value) ? undefined : bytesOf(value);
+    if (binary !== undefined) return bytes(toBytes(binary));
+    const kind = Object.prototype.toString.call(value);
+    if ((kind === "[object Blob]" || kind === "[object File]") && typeof (value as Blob).arrayBuffer === "function") {
+      return (value as Blob).arrayBuffer().then((buffer) => bytes(new Uint8Array(buffer), (value as Blob).type));
+    }
+  }
+  if (typeof value !== "string" && isJson(value, 0)) return json(JSON.stringify(value));
+  return encodeTagged(value);
+}
+
+/**
+ * The value of received bytes.
+ *
+ * @throws Error when they are not what the codec writes, and for a codec that is not known.
+ */
+export function decodeValue(codec: string, body: Bytes, codecs: readonly Codec[]): unknown {
+  switch (codec) {
+    case "json":
+      return JSON.parse(decodeText(body));
+    case "text":
+      return decodeText(body);
+    case "bytes":
+      return body;
+    case "tagged":
+      return import("./revive.js").then(({ revive }) => revive(JSON.parse(decodeText(body))));
+  }
+  const own = codecs.find(({ name }) => name === codec);
+  if (own === undefined) throw new Error(`the entry was written by the codec "${codec}", which is not in \`codecs\``);
+  return own.decode(body);
+}
+
+/** What another program stored, by the rule of the Python seed: JSON, else text, else bytes. */
+export function decodeForeign(body: Bytes): unknown {
+  let text: string;
+  try {
+    text = decodeText(body);
+  } catch {
+    return body;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** @throws TypeError for codecs whose name is taken, or whose name or content type cannot stand in a header. */
+export function checkCodecs(codecs: readonly Codec[]): void {
+  const taken = new Set(BUILT_IN);
+  for (const { name, contentType } of codecs) {
+    // RFC 9651 token; ours are short, and metadata is bounded.
+    if (typeof name !== "string" || !/^[A-Za-z*][\w!#$%&'*+.^`|~:/-]{0,63}$/.test(name)) {
+      throw new TypeError(
+        `codec name ${JSON.stringify(name)} must be a token of at most 64 characters, such as "msgpack"`,
+      );
+    }
+    if (taken.has(name)) throw new TypeError(`the codec name "${name}" is taken`);
+    if (typeof contentType !== "string" || !/^[!-~]+(?:[ \t]*;[ -~]*)?$/.test(contentType)) {
+      throw new TypeError(`codec ${name} must have a contentType, such as "application/octet-stream"`);
+    }
+    taken.add(name);
+  }
+}
+
+function bytes(body: Bytes, contentType = ""): Encoded {
+  return { codec: "bytes", contentType: contentType === "" ? BINARY : contentType, body };
+}
+
+function json(text: string): Encoded {
+  return { codec: "json", contentType: "application/json", body: utf8(text) };
+}
+
+function encodeTagged(value: unknown): Encoded {
+  const write = (notes: ValueNotes) =>
+    writeTagged(value, "value", "store plain data, or give createCache a codec for it", notes);
+  const notes: ValueNotes = { escape: true, tagged: false, lookalike: false };
+  const text = write(notes);
+  // A string comes here for its lone surrogate.
+  if (notes.tagged || typeof value === "string") {
+    return { codec: "tagged", contentType: "application/vnd.bucketcache+json", body: utf8(text) };
+  }
+  // Plain after all: by way of toJSON, or deeper than isJson looks. Nothing is escaped where there are no tags.
+  return json(notes.lookalike ? write({ ...notes, escape: false }) : text);
+}
+
+/** Whether JSON gives back exactly this, and says nothing else by `toJSON`. What it cannot tell quickly is left to the writer. */
+function isJson(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return value - value === 0 && !Object.is(value, -0);
+    case "object":
+      break;
+    default:
+      return false;
+  }
+  if (value === null) return true;
+  // A cycle ends here too.
+  if (depth > 64) return false;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) if (!isJson(value[i], depth + 1)) return false;
+    return true;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if ((prototype !== Object.prototype && prototype !== null) || Object.getOwnPropertySymbols(value).length > 0)
+    return false;
+  for (const name in value) {
+    const item = (value as Record<string, unknown>)[name];
+    if (item !== undefined && !isJson(item, depth + 1)) return false;
+  }
+  return true;
+}
+
+let decoder: TextDecoder | undefined;
+
+function decodeText(body: Bytes): string {
+  return (decoder ??= new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })).decode(body);
+}
