@@ -1,0 +1,140 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findProgram, isExecutable, runLong, say } from "./tools.js";
+
+/** How to start each engine. */
+export interface Browsers {
+  /** For Playwright's `chromium.launch`. */
+  chromium: { executablePath: string };
+  /** For Playwright's `firefox.launch`; a Firefox of the system is driven over WebDriver BiDi, by its channel. */
+  firefox: { executablePath: string; channel?: "moz-firefox" };
+  /** Playwright's own WebKit, or WebKitGTK's driver, which speaks W3C WebDriver and needs a display. */
+  webkit:
+    | { kind: "playwright"; executablePath: string }
+    | { kind: "webdriver"; driver: string; browser: string; xvfb: string | undefined };
+}
+
+export type Engine = keyof Browsers;
+
+const ENGINES: readonly Engine[] = ["chromium", "firefox", "webkit"];
+
+const PACKAGES: Record<Engine, readonly string[]> = {
+  chromium: ["chromium"],
+  firefox: ["firefox-esr"],
+  webkit: ["webkit2gtk-driver", "xvfb", "xauth"],
+};
+
+/** An engine by environment variable, among Playwright's own, or on the system; undefined where there is none. */
+export async function findBrowser<E extends Engine>(engine: E): Promise<Browsers[E] | undefined> {
+  const find: { [K in Engine]: () => Promise<Browsers[K] | undefined> } = {
+    chromium: async () => {
+      const path =
+        named("BUCKETCACHE_CHROMIUM") ??
+        (await playwrightsOwn("chromium")) ??
+        findProgram(
+          ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "Google Chrome"],
+          [MAC.chromium],
+        );
+      return path === undefined ? undefined : { executablePath: path };
+    },
+    firefox: async () => {
+      const own = await playwrightsOwn("firefox");
+      const system = named("BUCKETCACHE_FIREFOX") ?? (own === undefined ? systemFirefox() : undefined);
+      if (system !== undefined) return { executablePath: system, channel: "moz-firefox" };
+      return own === undefined ? undefined : { executablePath: own };
+    },
+    webkit: async () => {
+      const own = await playwrightsOwn("webkit");
+      const driver = named("BUCKETCACHE_WEBKIT_DRIVER") ?? (own === undefined ? systemWebkitDriver() : undefined);
+      if (driver === undefined) return own === undefined ? undefined : { kind: "playwright", executablePath: own };
+      const browser = named("BUCKETCACHE_WEBKIT") ?? miniBrowser();
+      return browser === undefined
+        ? undefined
+        : { kind: "webdriver", driver, browser, xvfb: findProgram(["xvfb-run"]) };
+    },
+  };
+  return find[engine]();
+}
+
+/** The engines asked for, installed where they are missing; throws with what to do for those that stay so. */
+export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
+  let missing = await missingOf(engines);
+  if (missing.length > 0) {
+    const cli = fileURLToPath(import.meta.resolve("playwright/package.json")).replace(/package\.json$/, "cli.js");
+    await attempt(`installing ${missing.join(" and ")} by Playwright`, process.execPath, [cli, "install", ...missing]);
+    missing = await missingOf(engines);
+  }
+  const apt = findProgram(["apt-get"]);
+  if (missing.length > 0 && apt !== undefined && process.getuid?.() === 0) {
+    const packages = missing.flatMap((engine) => PACKAGES[engine]);
+    const env = { DEBIAN_FRONTEND: "noninteractive" };
+    await attempt("updating the package lists", apt, ["update", "-qq"], env);
+    const install = ["install", "-y", "-qq", "--no-install-recommends", ...packages];
+    await attempt(`installing ${packages.join(", ")}`, apt, install, env);
+    missing = await missingOf(engines);
+  }
+  if (missing.length > 0) throw new Error(help(missing));
+  const found: Partial<Browsers> = {};
+  for (const engine of engines) Object.assign(found, { [engine]: await findBrowser(engine) });
+  return found as Pick<Browsers, E>;
+}
+
+async function missingOf(engines: readonly Engine[]): Promise<Engine[]> {
+  const found = await Promise.all(engines.map((engine) => findBrowser(engine)));
+  return ENGINES.filter((engine) => engines.includes(engine) && found[engines.indexOf(engine)] === undefined);
+}
+
+/** A way to get a browser that may well fail: the next one is tried then, and what is missing is told at the end. */
+async function attempt(title: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  try {
+    await runLong(title, command, args, { env });
+  } catch (error) {
+    say((error as Error).message.trim().split("\n").slice(0, 4).join("\n"));
+  }
+}
+
+function help(missing: readonly Engine[]): string {
+  const variables = {
+    chromium: "BUCKETCACHE_CHROMIUM",
+    firefox: "BUCKETCACHE_FIREFOX",
+    webkit: "BUCKETCACHE_WEBKIT_DRIVER",
+  };
+  return `No ${missing.join(" and no ")} for the browser tests. Any one of these helps:
+  - npx playwright install ${missing.join(" ")}
+  - on Debian or Ubuntu: apt-get install --no-install-recommends ${missing.flatMap((engine) => PACKAGES[engine]).join(" ")}
+  - set ${missing.map((engine) => variables[engine]).join(" and ")} to what is installed elsewhere
+"npm run test:unit" and "npm run test:integration" need none of them.`;
+}
+
+const MAC = {
+  chromium: "/Applications/Google Chrome.app/Contents/MacOS",
+  firefox: "/Applications/Firefox.app/Contents/MacOS",
+};
+
+function named(variable: string): string | undefined {
+  const path = process.env[variable];
+  if (!path) return undefined;
+  if (!isExecutable(path)) throw new Error(`${variable} is "${path}", which is not an executable file`);
+  return path;
+}
+
+async function playwrightsOwn(engine: Engine): Promise<string | undefined> {
+  const playwright = await import("playwright");
+  const path = playwright[engine].executablePath();
+  return path !== "" && existsSync(path) ? path : undefined;
+}
+
+const systemFirefox = () => findProgram(["firefox", "firefox-esr"], [MAC.firefox]);
+
+const systemWebkitDriver = () => findProgram(["WebKitWebDriver"]);
+
+/** WebKitGTK keeps its test browser in a folder of its own, by version and architecture. */
+function miniBrowser(): string | undefined {
+  const folders = ["/usr/lib", "/usr/libexec", "/usr/lib64"].flatMap((lib) =>
+    ["x86_64-linux-gnu/", "aarch64-linux-gnu/", ""].flatMap((architecture) =>
+      ["webkit2gtk-4.1", "webkit2gtk-4.0", "webkitgtk-6.0"].map((version) => join(lib, architecture + version)),
+    ),
+  );
+  return folders.map((folder) => join(folder, "MiniBrowser")).find((file) => isExecutable(file));
+}
