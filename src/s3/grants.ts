@@ -1,0 +1,94 @@
+/** Grants for one object, handed to those who hold no credentials. */
+import type { StoreClock } from "../clock.js";
+import { toSeconds } from "../duration.js";
+import { formatMetadata, newNonce } from "../entry.js";
+import type { BucketSigner, SignableRequest } from "../internals.js";
+import { toRequest } from "../operations.js";
+import type { Grant, ObjectStore, PresignOptions } from "../types.js";
+import { LONGEST_LIFE } from "./signer.js";
+
+/** Seconds. */
+const DEFAULT_LIFE = 300;
+
+/** @throws TypeError for options that cannot be granted. */
+export async function presignGrant(
+  signer: BucketSigner,
+  store: Pick<ObjectStore, "head">,
+  clock: StoreClock,
+  options: PresignOptions,
+  key: string,
+): Promise<Grant> {
+  const { operation = "read", expiresIn = DEFAULT_LIFE } = options;
+  const life = toSeconds(expiresIn, "expiresIn");
+  if (life > LONGEST_LIFE) throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
+  const request = await requestOf(operation, key, options, store, clock);
+  options.signal?.throwIfAborted();
+  const { method, url, headers, expiresAt } = await signer.sign(request, life);
+  return { key, operation, method, url, headers, expiresAt };
+}
+
+async function requestOf(
+  operation: NonNullable<PresignOptions["operation"]>,
+  key: string,
+  options: PresignOptions,
+  store: Pick<ObjectStore, "head">,
+  clock: StoreClock,
+): Promise<SignableRequest> {
+  const { contentType, filename, size, ttl } = options;
+  switch (operation) {
+    case "read": {
+      // Browsers and curl undo gzip when the answer says that it is gzip, which the stored object does not.
+      const head = await store.head(key, options);
+      const query: Record<string, string> = {
+        "response-content-encoding": head?.metadata["compressed"] === "true" ? "gzip" : "identity",
+      };
+      if (contentType !== undefined) query["response-content-type"] = contentType;
+      if (filename !== undefined) query["response-content-disposition"] = attachment(filename);
+      return { method: "GET", key, query };
+    }
+    case "write": {
+      if (size !== undefined && (!Number.isSafeInteger(size) || size < 0))
+        throw new TypeError("size must be a number of bytes");
+      const type = contentType ?? "application/octet-stream";
+      const now = clock.now() / 1_000;
+      const metadata = formatMetadata({
+        created: Math.floor(now),
+        codec: codecOf(type),
+        nonce: newNonce(),
+        expiresAt: ttl === undefined || ttl === Infinity ? undefined : now + toSeconds(ttl, "ttl"),
+        compressed: false,
+      });
+      const request = toRequest({
+        op: "put",
+        key,
+        contentType: type,
+        metadata,
+        size,
+        cacheControl: options.cacheControl,
+      });
+      // Signed, so that nobody adds an encoding that other readers would fail on.
+      return { ...request, headers: { ...request.headers, "content-encoding": "identity" } };
+    }
+    case "delete":
+      return toRequest({ op: "delete", key });
+    default:
+      throw new TypeError(`operation must be "read", "write" or "delete"; got ${String(operation)}`);
+  }
+}
+
+/** How the entry will be read: as other programs would read this type. */
+function codecOf(contentType: string): string {
+  if (/^application\/json\s*(?:;|$)/i.test(contentType)) return "json";
+  if (/^text\/plain\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) return "text";
+  return "bytes";
+}
+
+/** RFC 6266: a plain name for old clients, and the whole one encoded. */
+function attachment(filename: string): string {
+  const plain = filename.replace(/[^\x20-\x7e]|["\\%]/g, "_");
+  const encoded = encodeURIComponent(filename.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(
+    /['()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return `attachment; filename="${plain}"; filename*=UTF-8''${encoded}`;
+}

@@ -1,0 +1,71 @@
+/**
+ * A strict reader of the XML that S3 answers: elements and text, no attributes' values, no entities but XML's own. What
+ * is not well-formed is an error, since a list that was cut off must not pass for a short one.
+ */
+export interface XmlElement {
+  name: string;
+  text: string;
+  children: XmlElement[];
+}
+
+/** S3 nests four levels. */
+const MAX_DEPTH = 16;
+
+const TOKEN =
+  /<\?[^>]*\?>|<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([A-Za-z_][\w.:-]*)((?:\s+[\w.:-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>|([^<]+)/y;
+
+/** @throws Error for what is not well-formed. */
+export function parseXml(xml: string): XmlElement {
+  const document: XmlElement = { name: "", text: "", children: [] };
+  const open: XmlElement[] = [document];
+  TOKEN.lastIndex = xml.charCodeAt(0) === 0xfeff ? 1 : 0;
+  while (TOKEN.lastIndex < xml.length) {
+    const match = TOKEN.exec(xml);
+    if (match === null) throw new Error("XML: unexpected markup");
+    const [, data, slash, name, , empty, text] = match;
+    const parent = open[open.length - 1]!;
+    if (data !== undefined) parent.text += data;
+    else if (text !== undefined) parent.text += unescape(text);
+    else if (name === undefined) continue;
+    else if (slash === "/") {
+      if (open.length < 2 || parent.name !== name) throw new Error(`XML: </${name}> closes nothing`);
+      open.pop();
+    } else {
+      const element: XmlElement = { name, text: "", children: [] };
+      parent.children.push(element);
+      if (empty === "/") continue;
+      if (open.push(element) > MAX_DEPTH) throw new Error("XML: nested too deep");
+    }
+  }
+  const root = document.children[0];
+  if (open.length !== 1 || root === undefined || document.children.length > 1 || document.text.trim() !== "") {
+    throw new Error("XML: cut off, or more than one document");
+  }
+  return root;
+}
+
+export function child(element: XmlElement, name: string): XmlElement | undefined {
+  return element.children.find((candidate) => candidate.name === name);
+}
+
+/** The text of a child, empty when there is none. */
+export function childText(element: XmlElement, name: string): string {
+  return child(element, name)?.text ?? "";
+}
+
+const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+
+function unescape(text: string): string {
+  if (!text.includes("&")) return text;
+  return text.replace(/&(#?)([\w]*)(;?)/g, (all, numeric: string, name: string, end: string) => {
+    const point = numeric === "" ? NaN : Number(name.replace(/^x/i, "0x"));
+    const char = numeric === "" ? ENTITIES[name] : point <= 0x10ffff ? String.fromCodePoint(point) : undefined;
+    if (char === undefined || end === "" || name === "") throw new Error(`XML: unknown entity ${all}`);
+    return char;
+  });
+}
+
+/** Text as it stands between tags. */
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
+}
