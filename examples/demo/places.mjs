@@ -125,8 +125,7 @@ export function densestRegions(places, { radiusKm = 75, count = 1_000 } = {}) {
  * @param {string} country
  */
 export function countryReport(places, country) {
-  const own = places.filter((place) => place.country === country);
-  if (own.length === 0) return undefined;
+  const own = placesOf(places, country);
   const sphere = onSphere(own);
   const sums = new Float64Array(own.length);
   const loneliness = new Float64Array(own.length).fill(Infinity);
@@ -183,7 +182,7 @@ export function countryReport(places, country) {
  * @param {string} country
  */
 export function roundTrip(places, country) {
-  const own = places.filter((place) => place.country === country);
+  const own = placesOf(places, country);
   const sphere = onSphere(own);
   const km = (/** @type {number} */ i, /** @type {number} */ j) => toKm(squared(sphere, i, sphere, j));
   const tour = nearestNext(sphere);
@@ -241,6 +240,16 @@ export async function* distanceTable(places, towns) {
 /** @param {string} text */
 function csvField(text) {
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/**
+ * @param {readonly Place[]} places
+ * @param {string} country
+ */
+function placesOf(places, country) {
+  const own = places.filter((place) => place.country === country);
+  if (own.length === 0) throw new RangeError(`There are no places in a country ${JSON.stringify(country)}.`);
+  return own;
 }
 
 /**

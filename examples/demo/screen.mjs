@@ -12,7 +12,7 @@ export function openScreen(stream, env) {
   const terminal = stream.isTTY === true && env["TERM"] !== "dumb";
   const styles = stylesOf(takesColours(stream, env));
   let shownQuarter = 0;
-  /** @type {NodeJS.Timeout | undefined} */
+  /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
 
   const idle = () => {
