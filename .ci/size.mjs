@@ -22,7 +22,9 @@ let failed = false;
 const bundle = await measure(page);
 console.log(`${page.map(specifier).join(" + ")}, minified and gzipped:`);
 for (const { file, size, first, sources } of bundle.chunks) {
-  console.log(`  ${kib(size)}  ${first ? "first" : "lazy "}  ${file}  (${sources.join(", ")})`);
+  console.log(`  ${kib(size)}  ${first ? "first" : "lazy "}  ${file}`);
+  // Minified but not yet gzipped, as the share of one file in a compressed whole cannot be told.
+  console.log(`${" ".repeat(15)}${sources.map(({ name, bytes }) => `${name} ${bytes}`).join(", ")}`);
 }
 hold("at first", bundle.first, BUDGET.first);
 hold("in all", bundle.all, BUDGET.all);
@@ -92,13 +94,14 @@ async function measure(subpaths) {
       foreign.add(found);
     }
     const sources = Object.entries(outputs[file].inputs)
-      .sort(([, a], [, b]) => b.bytesInOutput - a.bytesInOutput)
-      .map(([input]) => input.replace(/^dist\//, "").replace(/^.*node_modules\//, ""));
+      .map(([input, { bytesInOutput: bytes }]) => ({ name: input.replace(/^(dist|.*node_modules)\//, ""), bytes }))
+      .filter(({ bytes }) => bytes > 0)
+      .sort((a, b) => b.bytes - a.bytes);
     return {
       file: file.replace(/^out\//, ""),
       size: gzipSync(contents, { level: 9 }).length,
       first: first.has(file),
-      sources: sources.length > 3 ? [...sources.slice(0, 3), `and ${sources.length - 3} more`] : sources,
+      sources,
     };
   });
   chunks.sort((a, b) => Number(b.first) - Number(a.first) || b.size - a.size);

@@ -21,7 +21,7 @@ const MAY = {
   store: ["leaf", "plumbing", "shared", "aws"],
   cache: ["leaf", "plumbing", "cache"],
   handler: ["leaf", "plumbing"],
-  testing: ["leaf", "plumbing"],
+  testing: ["leaf", "plumbing", "testing"],
   index: ["leaf", "plumbing", "cache"],
   dev: ["leaf", "plumbing", "shared", "store", "dev", "node"],
   cli: ["leaf", "plumbing", "shared", "store", "cache", "handler", "dev", "cli", "node", "aws"],
@@ -32,6 +32,7 @@ function layerOf(file) {
   if (file.startsWith("cli/") || file.startsWith("dev/")) return file.slice(0, 3);
   if (file.startsWith("stores/")) return STORES.has(file) ? "store" : "shared";
   if (file.startsWith("s3/")) return "shared";
+  if (file.startsWith("testing/")) return "testing";
   if (LEAVES.has(file)) return "leaf";
   if (PLUMBING.has(file)) return "plumbing";
   // All else is part of the cache, and so out of reach for stores: a new piece of plumbing is to be named above.
