@@ -49,7 +49,7 @@ describe("readAll", () => {
 
 describe("bodyStream", () => {
   test("takes strings, bytes, Buffers, Blobs, Responses, streams and async iterables", async () => {
-    expect(await text(bodyStream(yields("ä", utf8("b"), Buffer.from("c"))))).toBe("äbc");
+    expect(await text(bodyStream(yields<string | Uint8Array>("ä", utf8("b"), Buffer.from("c"))))).toBe("äbc");
     expect(await text(bodyStream(new Blob(["blob"])))).toBe("blob");
     expect(await text(bodyStream(new Response("response")))).toBe("response");
     expect(await text(bodyStream(new Response(null)))).toBe("");

@@ -1,0 +1,58 @@
+import type { ObjectStore } from "../types.js";
+import { each } from "./expect.js";
+import { listing } from "./listing.js";
+import { reads } from "./reads.js";
+import { writes } from "./writes.js";
+
+/** The test functions of any runner: Vitest, node:test, Bun, Deno. */
+export interface Runner {
+  describe(name: string, body: () => void): void;
+  test(name: string, body: () => Promise<void> | void): void;
+}
+
+/** Registers one promise of a store: a name that states it, and what shows it. `prefix` is the test's own. */
+export type Promised = (name: string, body: (store: ObjectStore, prefix: string) => Promise<void>) => void;
+
+/**
+ * Registers, with your runner, every promise that a store must keep, each as one test.
+ *
+ * `makeStore` is called once per test and may return the same store each time: every test keeps to keys of its own under
+ * `conformance/`, and removes them. Closing the store is left to you. Allow 30 seconds a test for a store on a network.
+ *
+ * ```ts
+ * import { describe, test } from "vitest";
+ * import { storeConformance } from "bucketcache/testing";
+ * storeConformance({ describe, test }, async () => myStore());
+ * ```
+ *
+ * One thing is left open: a store may ignore `ifMatch` on `delete`, as MinIO does.
+ */
+export function storeConformance(runner: Runner, makeStore: () => Promise<ObjectStore>): void {
+  const promise: Promised = (name, body) =>
+    runner.test(name, async () => {
+      const store = await makeStore();
+      // Not randomUUID, which plain-http pages lack.
+      const prefix = `conformance/${Date.now().toString(36)}${Math.random().toString(36).slice(2)}/`;
+      try {
+        await body(store, prefix);
+      } finally {
+        await tidy(store, prefix).catch(() => {});
+      }
+    });
+  runner.describe("an object store", () => {
+    reads(promise);
+    writes(promise);
+    listing(promise);
+  });
+}
+
+// What goes wrong here was told by a test already, or is none of its business.
+async function tidy(store: ObjectStore, prefix: string): Promise<void> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) {
+    // A store whose listing is wrong must not make us delete what is not ours, or go on for ever.
+    if (key.startsWith(prefix)) keys.push(key);
+    if (keys.length > 5_000) break;
+  }
+  await each(keys, (key) => store.delete(key));
+}
