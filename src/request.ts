@@ -189,7 +189,7 @@ export function objectClient(plane: Plane): ObjectClient {
         headers: { range: `bytes=${offset}-${end}` },
         accept(response) {
           const now = headOf(response, key);
-          if (response.status === 206 && now.etag === head.etag && +now.lastModified === +head.lastModified)
+          if (response.status === 206 && now.etag === head.etag && Object.is(+now.lastModified, +head.lastModified))
             return response;
           response.cancel();
           throw failure("ERR_CONFLICT", "the object changed while it was read: read it again", purpose);
