@@ -8,12 +8,11 @@ import { createCache } from "bucketcache";
 import { startDevServer } from "bucketcache/dev";
 import { s3Store } from "bucketcache/s3";
 
-const { S3_BUCKET: bucket, S3_ENDPOINT: endpoint } = process.env;
-const server = bucket ? undefined : await startDevServer({ buckets: ["demo"] });
+const { S3_BUCKET, S3_ENDPOINT } = process.env;
+const server = S3_BUCKET ? undefined : await startDevServer({ buckets: ["demo"] });
+const store = s3Store({ bucket: S3_BUCKET || "demo", ...(server ?? (S3_ENDPOINT ? { endpoint: S3_ENDPOINT } : {})) });
 
-const cache = createCache({
-  store: s3Store(server ? { bucket: "demo", ...server } : { bucket, ...(endpoint && { endpoint }) }),
-});
+const cache = createCache({ store });
 const primesBelow = cache.wrap(
   (/** @type {number} */ limit) => {
     /** @type {number[]} */

@@ -177,12 +177,19 @@ describe("roundTrip", () => {
 });
 
 describe("distanceTable", () => {
-  it("is CSV with a column for each town", async () => {
+  it("is CSV with a row for each place and town", async () => {
     const quoted = { ...BERLIN, name: 'Berlin, "Mitte"', region: "Land Berlin" };
     const chunks = [];
     for await (const chunk of places.distanceTable([quoted, PARIS], [PARIS, LYON])) chunks.push(chunk);
     expect(chunks.join("")).toBe(
-      'name,region,country,Paris,Lyon\n"Berlin, ""Mitte""",Land Berlin,DE,878,976\nParis,,FR,0,393\n',
+      [
+        "place,region,country,town,town_country,km",
+        '"Berlin, ""Mitte""",Land Berlin,DE,Paris,FR,878',
+        '"Berlin, ""Mitte""",Land Berlin,DE,Lyon,FR,976',
+        "Paris,,FR,Paris,FR,0",
+        "Paris,,FR,Lyon,FR,393",
+        "",
+      ].join("\n"),
     );
   });
 });

@@ -92,7 +92,7 @@ async function ask({ name, args, title }, { cache, bucket, worker, screen, signa
 /** @param {Stage} stage */
 async function stream({ bucket, worker, screen, signal }) {
   const { bold, dim } = screen.styles;
-  screen.print("", bold("A stream: the distances of all places to 100 towns, as CSV"));
+  screen.print("", bold("A stream: how far every place is from the 12 densest regions, as CSV"));
   const up = await worker.run({ type: "upload" }, (transfer) => screen.progress("set", transfer));
   screen.progress("set", up);
   const reader = startWorker(bucket, signal);

@@ -215,20 +215,23 @@ export function roundTrip(places, country) {
 }
 
 /**
- * A CSV table with a row for each place and its distance in km to each of some towns: large, and made row by row.
+ * A CSV table with a row for each place and each of some towns, and the distance between them: large, and made row by
+ * row.
  *
  * @param {Iterable<Place>} places
- * @param {readonly { name: string, lat: number, lng: number }[]} towns
+ * @param {readonly { name: string, country: string, lat: number, lng: number }[]} towns
  * @returns {AsyncGenerator<string>} some hundred rows at a time
  */
 export async function* distanceTable(places, towns) {
   const to = onSphere(towns);
-  let text = ["name", "region", "country", ...towns.map(({ name }) => name)].map(csvField).join(",") + "\n";
+  const ends = towns.map(({ name, country }) => `${csvField(name)},${country}`);
+  let text = "place,region,country,town,town_country,km\n";
   for (const place of places) {
     const from = onSphere([place]);
-    text += `${csvField(place.name)},${csvField(place.region)},${place.country}`;
-    for (let t = 0; t < towns.length; t++) text += `,${Math.round(toKm(squared(from, 0, to, t)))}`;
-    text += "\n";
+    const start = `${csvField(place.name)},${csvField(place.region)},${place.country}`;
+    for (let t = 0; t < towns.length; t++) {
+      text += `${start},${ends[t]},${Math.round(toKm(squared(from, 0, to, t)))}\n`;
+    }
     if (text.length > 65_536) {
       yield text;
       text = "";
