@@ -14,6 +14,7 @@ import {
   type StoredObject,
   type Upload,
 } from "./storage.js";
+import { lockFolder } from "./lock.js";
 
 const FORMAT = "bucketcache-dev-1";
 /** Up to here a body is written, or read, in one synchronous go: cheaper than trips to the thread pool. */
@@ -27,6 +28,7 @@ type BucketRecord = Pick<Bucket, "created" | "cors">;
  * key and holds the names of its blobs, so every key fits every file system, and none leads out of the folder.
  *
  *     bucketcache-dev.json                    says that the folder is ours
+ *     lock                                    the process that has it
  *     bucket-<name>/bucket.json               when it was created, CORS rules
  *     bucket-<name>/objects/<sha256>.json     a record
  *     bucket-<name>/uploads/<id>/*.json       an open upload and its parts
@@ -41,9 +43,14 @@ export class FolderBackend implements Backend {
   readonly #readers = new Map<string, number>();
   readonly #doomed = new Set<string>();
 
+  readonly #unlock: () => void;
+
+  /** @throws BucketCacheError ERR_CONFLICT when another server has the folder. */
   constructor(root: string) {
     this.#root = root;
     this.#data = join(root, "data");
+    fs.mkdirSync(root, { recursive: true });
+    this.#unlock = lockFolder(root);
   }
 
   /** What an earlier server left. */
@@ -163,7 +170,9 @@ export class FolderBackend implements Backend {
     fs.rmSync(this.#path(bucket, "uploads", uploadId), { recursive: true, force: true });
   }
 
-  close(): void {}
+  close(): void {
+    this.#unlock();
+  }
 
   #path(bucket: string, ...rest: string[]): string {
     return join(this.#root, `bucket-${bucket}`, ...rest);

@@ -49,7 +49,7 @@ export interface DevServer {
  * ```
  *
  * @throws TypeError when an option is none of what it may be.
- * @throws BucketCacheError `ERR_UNAVAILABLE` when the port is taken.
+ * @throws BucketCacheError `ERR_UNAVAILABLE` when the port is taken, `ERR_CONFLICT` when another server has the folder.
  */
 export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {
   const {
@@ -61,13 +61,12 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   } = options;
   checkOptions({ port, directory, accessKeyId, secretAccessKey, buckets });
 
-  const folder = directory === undefined ? undefined : new FolderBackend(resolve(directory));
-  const storage = new Storage(folder ?? new MemoryBackend(), folder?.load());
-  for (const name of buckets) storage.createBucket(name, Date.now());
+  const storage = openStorage(directory, buckets);
 
   const { server, settled } = createS3Server(storage, { accessKeyId, secretAccessKey, region: REGION });
   await new Promise<void>((listening, reject) => {
     server.once("error", (cause) => {
+      storage.backend.close();
       const message = `The dev server cannot listen on ${ADDRESS}:${port} (${String((cause as { code?: unknown }).code)}); choose another port, or 0 for a free one.`;
       reject(new BucketCacheError("ERR_UNAVAILABLE", message, { cause }));
     });
@@ -90,6 +89,18 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
       return closing;
     },
   };
+}
+
+function openStorage(directory: string | undefined, buckets: readonly string[]): Storage {
+  const folder = directory === undefined ? undefined : new FolderBackend(resolve(directory));
+  try {
+    const storage = new Storage(folder ?? new MemoryBackend(), folder?.load());
+    for (const name of buckets) storage.createBucket(name, Date.now());
+    return storage;
+  } catch (error) {
+    folder?.close();
+    throw error;
+  }
 }
 
 function checkOptions(options: {

@@ -212,7 +212,7 @@ function canonicalRequest(request: S3Request, claim: Claim, payloadHash: string)
     .join("&");
   let headers = "";
   for (const name of claim.signedHeaders) {
-    const value = request.raw.headers[name];
+    const value = Object.hasOwn(request.raw.headers, name) ? request.raw.headers[name] : undefined;
     const text = typeof value === "string" ? value : (value?.join(",") ?? "");
     headers += `${name}:${text.trim().replace(/ {2,}/g, " ")}\n`;
   }

@@ -78,14 +78,21 @@ function localName(name: string): string {
   return name.slice(name.indexOf(":") + 1);
 }
 
-const REFERENCES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+const ENTITIES = new Map([
+  ["amp", "&"],
+  ["lt", "<"],
+  ["gt", ">"],
+  ["quot", '"'],
+  ["apos", "'"],
+]);
 
 function unescapeText(text: string): string {
   if (!text.includes("&")) return text;
   return text.replace(
     /&(?:#x([0-9a-f]{1,6})|#([0-9]{1,7})|([a-z]+));|&/gi,
     (_, hex?: string, decimal?: string, name?: string) => {
-      if (name !== undefined && REFERENCES[name] !== undefined) return REFERENCES[name];
+      const entity = ENTITIES.get(name ?? "");
+      if (entity !== undefined) return entity;
       const code = hex !== undefined ? Number.parseInt(hex, 16) : Number.parseInt(decimal ?? "", 10);
       if (!(code > 0 && code <= 0x10ffff)) throw new S3Error("MalformedXML");
       return String.fromCodePoint(code);
