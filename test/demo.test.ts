@@ -235,7 +235,7 @@ describe("the table of the demo", () => {
   it("fits 80 columns, coloured or not", () => {
     for (const styles of [plain, table.stylesOf(true)]) {
       const bar = table.renderProgress(
-        { label: "getStream", done: 0.615, text: "91.1 MB as 45.2 MB gzip, 24.1 MB/s" },
+        { label: "getStream", done: 0.615, text: "84.3 MB, 10.8 MB received, 140 MB/s" },
         styles,
       );
       for (const line of [table.renderHeader(styles), table.renderResult(result, styles), bar].join("\n").split("\n")) {
@@ -267,6 +267,17 @@ describe("the table of the demo", () => {
     expect([1.234, 128.4, 999.6, 1_992_366].map(table.formatFactor)).toEqual(["1.23×", "128×", "1,000×", "2,000,000×"]);
   });
 
+  it("folds longer text between words, and never loses one", () => {
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[a-z]{1,20}$/), { maxLength: 60 }), (words) => {
+        const folded = table.fold(words.join(" "));
+        expect(folded.split("\n").every((line) => line.length <= 80)).toBe(true);
+        expect(folded.replaceAll("\n", " ")).toBe(words.join(" "));
+      }),
+    );
+    expect(table.fold("one\n\ntwo")).toBe("one\n\ntwo");
+  });
+
   it("is coloured on a terminal only, and never against NO_COLOR", () => {
     expect(table.takesColours({ isTTY: true }, {})).toBe(true);
     expect(table.takesColours({ isTTY: true }, { NO_COLOR: "1" })).toBe(false);
@@ -293,7 +304,7 @@ describe("the progress of the demo", () => {
 
   it("redraws one line on a terminal", () => {
     const { screen, written } = record(true);
-    for (const done of [0.1, 0.5, 1]) screen.progress("set", transfer(done));
+    for (const done of [0.1, 0.5, 1]) screen.progress("set", "sent", transfer(done));
     const lines = written.join("").split("\n");
     expect(lines).toHaveLength(2);
     expect(lines[0]?.split("\r\x1b[2K").at(-1)).toBe(
@@ -304,7 +315,7 @@ describe("the progress of the demo", () => {
   it("is a line for each quarter elsewhere, without control characters", () => {
     const { screen, written } = record(false);
     for (const label of ["set", "getStream"]) {
-      for (let done = 0; done <= 100; done++) screen.progress(label, transfer(done / 100));
+      for (let done = 0; done <= 100; done++) screen.progress(label, "received", transfer(done / 100));
     }
     const text = written.join("");
     expect(text.match(/\d+%/g)).toEqual(["25%", "50%", "75%", "100%", "25%", "50%", "75%", "100%"]);

@@ -92,13 +92,15 @@ async function ask({ name, args, title }, { cache, bucket, worker, screen, signa
 /** @param {Stage} stage */
 async function stream({ bucket, worker, screen, signal }) {
   const { bold, dim } = screen.styles;
-  screen.print("", bold("A stream: how far every place is from the 12 densest regions, as CSV"));
-  const up = await worker.run({ type: "upload" }, (transfer) => screen.progress("set", transfer));
-  screen.progress("set", up);
+  screen.print("", bold("A stream: how far every place is from the 16 densest regions, as CSV"));
+  const up = await worker.run({ type: "upload" }, (transfer) => screen.progress("set", "sent", transfer));
+  screen.progress("set", "sent", up);
   const reader = startWorker(bucket, signal);
   try {
-    const down = await reader.run({ type: "download" }, (transfer) => screen.progress("getStream", transfer));
-    screen.progress("getStream", down);
+    const down = await reader.run({ type: "download" }, (transfer) =>
+      screen.progress("getStream", "received", transfer),
+    );
+    screen.progress("getStream", "received", down);
     if (up.sha256 !== down.sha256) throw new Error("What came back is not what was sent.");
     screen.print(
       dim(

@@ -47,13 +47,16 @@ export function openScreen(stream, env) {
     },
     /**
      * @param {string} label
+     * @param {"sent" | "received"} moved
      * @param {import("./worker.mjs").Transfer} transfer
      */
-    progress(label, transfer) {
+    progress(label, moved, transfer) {
       const { done, plainBytes, wireBytes, ms } = transfer;
       const ended = done === 1;
       const speed = `${formatBytes((1_000 * plainBytes) / Math.max(1, ms))}/s`;
-      const text = `${formatBytes(plainBytes)} as ${formatBytes(wireBytes)} gzip, ${ended ? formatDuration(ms) : speed}`;
+      const text = ended
+        ? `${formatBytes(plainBytes)} as ${formatBytes(wireBytes)} gzip, ${formatDuration(ms)}`
+        : `${formatBytes(plainBytes)}, ${formatBytes(wireBytes)} ${moved}, ${speed}`;
       const line = renderProgress({ label, done, text }, styles);
       if (terminal) {
         idle();

@@ -122,6 +122,26 @@ export function renderProgress({ label, done, text }, styles) {
   return `  ${label.padEnd(10)}${bar} ${`${Math.floor(done * 100)}%`.padStart(4)}  ${text}`;
 }
 
+/**
+ * Words broken into lines that fit the table.
+ *
+ * @param {string} text
+ */
+export function fold(text) {
+  return text
+    .split("\n")
+    .flatMap((paragraph) => {
+      const lines = [""];
+      for (const word of paragraph.split(" ")) {
+        const line = lines.at(-1) ?? "";
+        if (line !== "" && line.length + 1 + word.length > WIDTH) lines.push(word);
+        else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+      }
+      return lines;
+    })
+    .join("\n");
+}
+
 /** @param {number} bytes in decimal units, as networks and disks count: 1 kB is 1,000 bytes */
 export function formatBytes(bytes) {
   if (bytes < 1_000) return `${Math.round(bytes)} B`;

@@ -99,7 +99,7 @@ async function again(name, args) {
 /** A table that is never whole anywhere: made row by row, compressed and sent in parts while it is being made. */
 async function upload() {
   const places = loadPlaces();
-  const towns = (await questions.densestRegions(DENSEST)).slice(0, 12);
+  const towns = (await questions.densestRegions(DENSEST)).slice(0, 16);
   const watch = observe();
   function* read() {
     for (const [row, place] of places.entries()) {
