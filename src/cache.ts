@@ -1,10 +1,12 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isReserved, sanitizeName } from "./key.js";
 import { isUnavailable } from "./errors.js";
-import { type Found, Layers } from "./layers.js";
+import { type Found, Layers, type Reading } from "./layers.js";
 import { conform, load } from "./load.js";
+import type { MemoryNode } from "./lru.js";
 import { forEachPooled } from "./pool.js";
 import { oneGrant } from "./presign.js";
+import { discardExpired, remove, removeMany } from "./remove.js";
 import { type EntryPolicy, resolveEntry, resolveSettings, resolveTtl } from "./settings.js";
 import { getOrSetStream, isBody, openEntry, setStream, toResponse } from "./streams.js";
 import { joinTabs } from "./tabs.js";
@@ -29,7 +31,7 @@ import type {
   WrapOptions,
 } from "./types.js";
 import { Functions } from "./wrap.js";
-import { discardExpired, remove, setValue } from "./write.js";
+import { setValue } from "./write.js";
 
 /**
  * Makes a two-level cache: a bounded LRU in memory in front of a bucket.
@@ -66,9 +68,8 @@ class TwoLevelCache implements Cache {
     key: string,
     options: CallOptions & { schema?: StandardSchemaV1 } = {},
   ): Promise<T | undefined> {
-    const found = await this.#find(this.#layers.objectKey(key), options);
-    const fitting = found && (await conform(options.schema, found.found));
-    return fitting && (this.#layers.handOut(fitting) as T);
+    const result = await this.#find(this.#layers.objectKey(key), options);
+    return result && (this.#layers.handOut(result.found) as T);
   }
 
   async getEntry<T = unknown>(key: string, options: CallOptions = {}): Promise<Entry<T> | undefined> {
@@ -88,26 +89,36 @@ class TwoLevelCache implements Cache {
     };
   }
 
-  async #find(key: string, call: CallOptions): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
+  async #find(
+    key: string,
+    call: CallOptions & { schema?: StandardSchemaV1 },
+  ): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
     call.signal?.throwIfAborted();
     const layers = this.#layers;
     const startedAt = performance.now();
     const node = layers.recall(key);
-    if (node !== undefined && Date.now() - node.checkedAt < (layers.settings.memory?.revalidateExplicit ?? 0)) {
+    const fromMemory = async (node: MemoryNode) => {
+      const found = await conform(call.schema, { ...node, node });
+      if (found === undefined) return undefined;
       layers.hitMemory(node, startedAt);
-      return { found: { ...node, node }, source: "memory" };
+      return { found, source: "memory" as const };
+    };
+    if (node !== undefined && Date.now() - node.checkedAt < (layers.settings.memory?.revalidateExplicit ?? 0)) {
+      return fromMemory(node);
     }
+    let reading: Reading;
     try {
-      const reading = await layers.read(key, call, node);
-      discardExpired(layers, key, reading.expired, call);
-      return reading.found && { found: reading.found, source: "store" };
+      reading = await layers.read(key, call, node);
     } catch (error) {
       // A copy that has not ended is better than none while the store is down.
       if (node === undefined || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
       layers.events.error(layers.keyOf(key), error);
-      layers.hitMemory(node, startedAt);
-      return { found: { ...node, node }, source: "memory" };
+      return fromMemory(node);
     }
+    discardExpired(layers, key, reading.expired, call);
+    const found = reading.found && (await conform(call.schema, reading.found));
+    reading.tell(found !== undefined);
+    return found && { found, source: "store" };
   }
 
   async getStream(key: string, options: StreamOptions = {}): Promise<ReadableStream<Bytes> | undefined> {
@@ -210,36 +221,9 @@ class TwoLevelCache implements Cache {
   }
 
   async deleteMany(keys: Iterable<string>, options: CallOptions = {}): Promise<void> {
-    const layers = this.#layers;
-    const objectKeys = [...new Set(keys)].map((key) => layers.objectKey(key));
+    const objectKeys = [...new Set(keys)].map((key) => this.#layers.objectKey(key));
     options.signal?.throwIfAborted();
-    if (layers.settings.store.deleteMany === undefined) {
-      return forEachPooled(objectKeys, (key) => remove(layers, key, options));
-    }
-    await forEachPooled(batches(objectKeys), (batch) => this.#deleteBatch(batch, options));
-  }
-
-  async #deleteBatch(keys: readonly string[], { signal }: CallOptions): Promise<void> {
-    const layers = this.#layers;
-    const { store } = layers.settings;
-    const forget = (): void => {
-      for (const key of keys) layers.forget(key);
-    };
-    forget();
-    await Promise.all(keys.map((key) => layers.order.pending(key)));
-    layers.counters.store.deletes += keys.length;
-    try {
-      if (store.deleteMany !== undefined) await store.deleteMany(keys, { signal });
-      else await forEachPooled(keys, (key) => store.delete(key, { signal }));
-    } catch (error) {
-      throw layers.failure(error, undefined, signal);
-    } finally {
-      forget();
-    }
-    for (const key of keys) {
-      layers.events.emit("delete", { key: layers.keyOf(key) });
-      layers.announce?.(key);
-    }
+    await forEachPooled(batches(objectKeys), (batch) => removeMany(this.#layers, batch, options));
   }
 
   async *list(options: CallOptions & { prefix?: string } = {}): AsyncGenerator<ListedObject, undefined> {
@@ -265,15 +249,17 @@ class TwoLevelCache implements Cache {
     };
     forget();
     try {
+      // What is not written yet would not be listed.
+      await layers.order.pendingBelow(objectPrefix);
       let batch: string[] = [];
       for await (const object of this.list({ prefix: below, signal: options.signal })) {
         batch.push(layers.settings.prefix + object.key);
         if (batch.length === DELETE_BATCH) {
-          await this.#deleteBatch(batch, options);
+          await removeMany(layers, batch, options);
           batch = [];
         }
       }
-      if (batch.length > 0) await this.#deleteBatch(batch, options);
+      if (batch.length > 0) await removeMany(layers, batch, options);
     } finally {
       forget();
     }

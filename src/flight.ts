@@ -87,6 +87,11 @@ export class Flights<T> {
     return this.#flights.has(key);
   }
 
+  some(matches: (key: string) => boolean): boolean {
+    for (const key of this.#flights.keys()) if (matches(key)) return true;
+    return false;
+  }
+
   /** Later callers start anew; those who wait keep what they wait for. */
   detach(matches: (key: string) => boolean): void {
     for (const key of this.#flights.keys()) if (matches(key)) this.#flights.delete(key);

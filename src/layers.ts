@@ -30,7 +30,14 @@ export interface Reading {
   condition: WriteCondition;
   /** The object is there, past its end. */
   expired: ExpiredObject | undefined;
+  /** Counts and tells, once, whether what was found was of use to its reader. */
+  tell(isHit: boolean): void;
 }
+
+type Opened = Omit<Reading, "tell">;
+
+/** A value as memory holds it. */
+export type Isolated = Pick<Found, "value" | "copied">;
 
 /** Everything that must still be so when an expired object is deleted. */
 export interface ExpiredObject {
@@ -86,9 +93,19 @@ export class Layers {
 
   /** A newer value of this key exists, or none: whoever reads or loads it right now must not keep what it gets. */
   forget(key: string): void {
-    this.order.supersede(key);
-    this.detach((flight) => flight === key || flight.startsWith(`${key}\0`));
+    this.overtake(key);
     this.memory?.delete(key);
+  }
+
+  /** The same while memory still holds what the store has. */
+  overtake(key: string): void {
+    this.order.supersede(key);
+    this.detach(flightsOf(key));
+  }
+
+  /** Whether a function is at work whose result will replace what the store has. */
+  isLoading(key: string): boolean {
+    return this.loads.some(flightsOf(key)) || this.uploads.has(key);
   }
 
   /** Later callers start anew. */
@@ -107,7 +124,7 @@ export class Layers {
   recall(key: string): MemoryNode | undefined {
     const node = this.memory?.peek(key);
     if (node === undefined) {
-      this.counters.memory.misses++;
+      if (this.memory !== undefined) this.counters.memory.misses++;
       return undefined;
     }
     if (this.clock.now() >= node.deadline) {
@@ -135,17 +152,16 @@ export class Layers {
     });
   }
 
-  /** Puts a value into memory, isolated as configured. Where memory does not take it, the result is isolated all the same. */
-  keep(key: string, value: unknown, weight: number, info: EntryInfo, mayKeep: boolean): Found {
-    let copied = false;
-    const isolation = this.settings.memory?.isolation;
-    if (isolation === "clone") {
-      value = copyOf(value);
-      copied = true;
-    } else if (isolation === "freeze") {
-      value = copyOf(value);
-      copied = !freezeDeep(value);
-    }
+  /** Parts a value from whoever else has it, as configured. What is `ours` nobody else has. */
+  isolate(value: unknown, ours = false): Isolated {
+    const isolation = this.settings.memory?.isolation ?? "share";
+    if (isolation === "share") return { value, copied: false };
+    if (!ours) value = copyOf(value);
+    return { value, copied: isolation === "clone" || !freezeDeep(value) };
+  }
+
+  /** Puts an isolated value into memory, where memory takes it. */
+  keep(key: string, { value, copied }: Isolated, weight: number, info: EntryInfo, mayKeep: boolean): Found {
     const node = mayKeep
       ? this.memory?.set({
           ...info,
@@ -186,21 +202,32 @@ export class Layers {
           ? { ifNoneMatch: node.etag, ...(node.lastModified && { lastModified: node.lastModified }) }
           : {}),
       });
+      let opened: Opened;
       if (got === "not-modified" && node !== undefined) {
-        node.checkedAt = Date.now();
-        this.counters.store.hits++;
-        this.emitHit(key, "store", startedAt);
-        return { found: { ...node, node }, condition: conditionOf(node.etag), expired: undefined };
-      }
-      const reading = got === undefined || got === "not-modified" ? ABSENT : await this.#open(key, got, signal, token);
-      if (reading.found === undefined) {
-        if (!token.superseded) this.memory?.delete(key);
-        this.miss(key, startedAt);
+        // What ended on the way is over, whatever the store confirms.
+        const isLive = this.clock.now() < node.deadline;
+        if (isLive) node.checkedAt = Date.now();
+        opened = {
+          found: isLive ? { ...node, node } : undefined,
+          condition: conditionOf(node.etag),
+          expired: undefined,
+        };
       } else {
+        opened = typeof got === "object" ? await this.#open(key, got, signal, token) : ABSENT;
+      }
+      let isTold = false;
+      const tell = (isHit: boolean): void => {
+        if (isTold) return;
+        isTold = true;
+        if (!isHit) return this.miss(key, startedAt);
         this.counters.store.hits++;
         this.emitHit(key, "store", startedAt);
+      };
+      if (opened.found === undefined) {
+        if (!token.superseded) this.memory?.delete(key);
+        tell(false);
       }
-      return reading;
+      return { ...opened, tell };
     } finally {
       this.order.end(token);
     }
@@ -247,7 +274,7 @@ export class Layers {
   }
 
   /** Metadata, end and body of an object, as a value. */
-  async #open(key: string, got: Got, signal: AbortSignal, token: Token): Promise<Reading> {
+  async #open(key: string, got: Got, signal: AbortSignal, token: Token): Promise<Opened> {
     const opened = this.judge(key, got);
     if (opened.kind === "gone") {
       await discardBody(got);
@@ -281,7 +308,7 @@ export class Layers {
       contentType: got.contentType,
       keyHash: opened.keyHash,
     };
-    const found = this.keep(key, value, decoded.byteLength, info, !token.superseded);
+    const found = this.keep(key, this.isolate(value, true), decoded.byteLength, info, !token.superseded);
     return { found, condition: conditionOf(got.etag), expired: undefined };
   }
 
@@ -293,8 +320,7 @@ export class Layers {
       return { kind: "gone", expired: undefined };
     }
     const meta = parsed.kind === "entry" ? parsed.meta : parsed;
-    const now = (head.now?.getTime() ?? this.clock.now()) / 1000;
-    if (isExpired(meta.expiresAt, now)) {
+    if (isExpired(meta.expiresAt, this.clock.now() / 1000)) {
       this.events.emit("expire", { key: this.keyOf(key) });
       return {
         kind: "gone",
@@ -351,6 +377,11 @@ export class Layers {
   }
 }
 
+/** The loads of a key: functions that share a name once it is made safe have flights of their own. */
+function flightsOf(key: string): (flight: string) => boolean {
+  return (flight) => flight === key || flight.startsWith(`${key}\0`);
+}
+
 /** An object that counts as absent, or how to read it. `codec` is undefined for objects of other programs. */
 export type Judgement =
   | { kind: "gone"; expired: ExpiredObject | undefined }
@@ -363,7 +394,7 @@ export type Judgement =
       keyHash: string | undefined;
     };
 
-const ABSENT: Reading = { found: undefined, condition: { ifNoneMatch: "*" }, expired: undefined };
+const ABSENT: Opened = { found: undefined, condition: { ifNoneMatch: "*" }, expired: undefined };
 
 /** Writes only over the object that was seen. Without an ETag (CORS can hide it) there is nothing to hold it to. */
 function conditionOf(etag: string): WriteCondition {

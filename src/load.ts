@@ -3,6 +3,7 @@ import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js
 import type { WriteCondition } from "./internals.js";
 import type { Found, Layers } from "./layers.js";
 import type { MemoryNode } from "./lru.js";
+import type { Token } from "./order.js";
 import type { EntryPolicy } from "./settings.js";
 import type { CallOptions } from "./types.js";
 import { encode, storeLoaded } from "./write.js";
@@ -75,17 +76,17 @@ async function fly(
   signal: AbortSignal,
 ): Promise<Found> {
   const { key, call } = request;
+  const pending = layers.order.pending(key);
+  if (pending !== undefined) await pending;
   const token = layers.order.begin(key);
   try {
-    const startedAt = performance.now();
     let condition: WriteCondition | undefined;
     try {
       const reading = await layers.read(key, { signal, waitUntil: call.waitUntil }, node);
       if (reading.found !== undefined) {
         const accepted = await accept(layers, request, reading.found);
+        reading.tell(accepted !== undefined);
         if (accepted !== undefined) return accepted;
-        layers.counters.store.hits--;
-        layers.miss(key, startedAt);
       }
       condition = reading.condition;
     } catch (error) {
@@ -106,7 +107,7 @@ export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
     `${request.flight}\0refresh`,
     request.call.signal,
     async (signal) => {
-      const token = layers.order.begin(request.key);
+      const token = layers.order.begin(request.key, true);
       try {
         const found = await computeAndStore(layers, request, {}, token, signal, () => {
           layers.order.supersede(request.key, token);
@@ -126,7 +127,7 @@ async function computeAndStore(
   layers: Layers,
   request: LoadRequest,
   condition: WriteCondition | undefined,
-  token: { key: string; superseded: boolean },
+  token: Token,
   signal: AbortSignal,
   beforeStoring?: () => void,
 ): Promise<Found> {
@@ -135,7 +136,7 @@ async function computeAndStore(
   const value = await request.compute(signal);
   if (signal.aborted) throw signal.reason as Error;
   refuseStreams(value);
-  const uncached = (): Found => layers.keep(key, value, 0, UNKNOWN, false);
+  const uncached = (): Found => layers.keep(key, layers.isolate(value), 0, UNKNOWN, false);
   if (request.shouldCache !== undefined && !request.shouldCache(value as never)) return uncached();
   const policy = request.policyOf(value);
   let encoded;

@@ -7,9 +7,12 @@ export class Order {
   readonly #running = new Map<string, Set<Token>>();
   readonly #queues = new Map<string, Promise<unknown>>();
 
-  /** Marks the beginning of an operation whose outcome a newer write must be able to void. */
-  begin(key: string): Token {
-    const token: Token = { key, superseded: false };
+  /**
+   * Marks the beginning of an operation whose outcome a newer write must be able to void. What `writes` brings a value
+   * of its own, so that the end of an earlier write does not void it.
+   */
+  begin(key: string, writes = false): Token {
+    const token: Token = { key, writes, superseded: false };
     const tokens = this.#running.get(key);
     if (tokens === undefined) this.#running.set(key, new Set([token]));
     else tokens.add(token);
@@ -29,7 +32,12 @@ export class Order {
     for (const token of tokens) if (token !== except) token.superseded = true;
   }
 
-  /** The same for every key with the prefix. */
+  /** A write has ended: what began to read before may have seen the value that it replaced. */
+  supersedeReaders(key: string, except?: Token): void {
+    for (const token of this.#running.get(key) ?? []) if (!token.writes && token !== except) token.superseded = true;
+  }
+
+  /** A newer value of every key with the prefix came, or they went. */
   supersedeAll(prefix: string): void {
     for (const key of this.#running.keys()) if (key.startsWith(prefix)) this.supersede(key);
   }
@@ -50,9 +58,16 @@ export class Order {
   pending(key: string): Promise<unknown> | undefined {
     return this.#queues.get(key)?.catch(() => undefined);
   }
+
+  /** The same for every key with the prefix. */
+  async pendingBelow(prefix: string): Promise<void> {
+    const queues = [...this.#queues].filter(([key]) => key.startsWith(prefix));
+    await Promise.allSettled(queues.map(([, queue]) => queue));
+  }
 }
 
 export interface Token {
   readonly key: string;
+  readonly writes: boolean;
   superseded: boolean;
 }

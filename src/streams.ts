@@ -13,7 +13,8 @@ import type {
   SetOptions,
   StreamOptions,
 } from "./types.js";
-import { discardExpired, putBody, setBody, type Stamp } from "./write.js";
+import { discardExpired } from "./remove.js";
+import { putBody, setBody, type Stamp } from "./write.js";
 
 const OCTETS = "application/octet-stream";
 

@@ -6,7 +6,7 @@ import type { MemoryNode } from "./lru.js";
 import { oneGrant } from "./presign.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "./types.js";
-import { discardExpired, remove } from "./write.js";
+import { discardExpired, remove } from "./remove.js";
 
 /** A function that was wrapped under a name, and the way from its arguments to what memory holds. */
 interface Registration {
@@ -196,9 +196,10 @@ class WrappedFunction {
         return layers.handOut(accepted);
       }
     }
-    const reading = await layers.read(request.key, call);
+    const reading = await layers.read(request.key, call, node);
     discardExpired(layers, request.key, reading.expired, call);
     const accepted = reading.found && (await accept(layers, request, reading.found));
+    reading.tell(accepted !== undefined);
     return accepted && layers.handOut(accepted);
   }
 

@@ -2,7 +2,7 @@ import { encodeValue, type Encoded } from "./codec.js";
 import { cacheControl, formatMetadata, newNonce } from "./entry.js";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
 import { internalsOf, type WriteCondition } from "./internals.js";
-import type { ExpiredObject, Found, Layers } from "./layers.js";
+import type { Found, Isolated, Layers } from "./layers.js";
 import type { EntryInfo } from "./lru.js";
 import type { Token } from "./order.js";
 import type { EntryPolicy } from "./settings.js";
@@ -42,8 +42,8 @@ export function encode(layers: Layers, key: string, value: unknown): Encoded {
 }
 
 /** What memory holds is what a hit in the store would give. */
-function keptValue(encoded: Encoded, value: unknown): unknown {
-  return encoded.codec === "bytes" ? encoded.body : value;
+function keptValue(layers: Layers, encoded: Encoded, value: unknown): Isolated {
+  return layers.isolate(encoded.codec === "bytes" ? encoded.body : value);
 }
 
 /** `set` of a value: unconditional, in order, in both layers. */
@@ -56,8 +56,8 @@ export function setValue(
 ): Promise<void> {
   const encoded = encode(layers, key, value);
   // The caller may use its buffer again as soon as this returns.
-  if (policy.background && encoded.codec === "bytes") encoded.body = encoded.body.slice();
-  const kept = keptValue(encoded, value);
+  if (encoded.codec === "bytes" || ArrayBuffer.isView(value)) encoded.body = encoded.body.slice();
+  const kept = keptValue(layers, encoded, value);
   const token = supersede(layers, key);
   const startedAt = performance.now();
   if (policy.background) {
@@ -65,8 +65,9 @@ export function setValue(
     layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), true);
   }
   const work = replacing(layers, key, token, async () => {
-    const { info, size } = await putValue(layers, key, encoded, policy, undefined, {}, options);
-    if (!token.superseded) layers.keep(key, kept, encoded.body.byteLength, info, true);
+    const { info, size, isNewest } = await putValue(layers, key, encoded, policy, undefined, {}, options);
+    if (isNewest) layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
+    else layers.memory?.delete(key);
     emitSet(layers, key, size, startedAt);
     layers.announce?.(key);
   });
@@ -94,32 +95,17 @@ export function setBody(
   return settle(layers, key, work, policy.background, options);
 }
 
-/** `delete`: in both layers, in order. */
-export function remove(layers: Layers, key: string, call: CallOptions): Promise<void> {
-  const token = supersede(layers, key);
-  layers.memory?.delete(key);
-  return replacing(layers, key, token, async () => {
-    layers.counters.store.deletes++;
-    try {
-      await layers.settings.store.delete(key, { signal: call.signal });
-    } catch (error) {
-      throw layers.failure(error, key, call.signal);
-    }
-    layers.memory?.delete(key);
-    layers.events.emit("delete", { key: layers.keyOf(key) });
-    layers.announce?.(key);
-  });
-}
-
 /** Whoever reads or loads this key right now no longer knows its newest value. */
 export function supersede(layers: Layers, key: string): Token {
-  layers.order.supersede(key);
-  layers.detach((flight) => flight === key || flight.startsWith(`${key}\0`));
-  return layers.order.begin(key);
+  layers.overtake(key);
+  return layers.order.begin(key, true);
 }
 
-// What began while the write was under way may have seen the old value: it is superseded when the write ends, too.
-function replacing(layers: Layers, key: string, token: Token, write: () => Promise<void>): Promise<void> {
+/**
+ * Runs a write in its turn. What began to read while it was under way may have seen the old value: that is superseded
+ * when the write ends, too.
+ */
+export function replacing(layers: Layers, key: string, token: Token, write: () => Promise<void>): Promise<void> {
   return layers.order.enqueue(key, async () => {
     try {
       await write();
@@ -128,7 +114,7 @@ function replacing(layers: Layers, key: string, token: Token, write: () => Promi
       if (!token.superseded) layers.memory?.delete(key);
       throw error;
     } finally {
-      layers.order.supersede(key, token);
+      layers.order.supersedeReaders(key);
       layers.order.end(token);
     }
   });
@@ -182,7 +168,9 @@ export interface LoadedWrite {
  */
 export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<Found> {
   const { key, encoded, policy, keyHash, condition, token, call } = write;
-  const value = keptValue(encoded, write.value);
+  const value = keptValue(layers, encoded, write.value);
+  // Its first caller gets the buffer itself, and may change it, before it is written.
+  if (policy.background && encoded.codec === "bytes") encoded.body = encoded.body.slice();
   const weight = encoded.body.byteLength;
   const early = unwritten(layers.clock.now() / 1000, policy.ttl, encoded, keyHash);
   if (token.superseded) return layers.keep(key, value, weight, early, false);
@@ -194,11 +182,12 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
       if (token.superseded) return layers.keep(key, value, weight, early, false);
       try {
         const { info, size } = await putValue(layers, key, encoded, policy, keyHash, condition, { signal });
+        layers.order.supersedeReaders(key, token);
         const found = layers.keep(key, value, weight, info, !token.superseded);
         emitSet(layers, key, size, startedAt);
         return found;
       } catch (error) {
-        if (isBucketCacheError(error) && error.code === "ERR_CONFLICT") {
+        if (isConflict(error)) {
           if (!token.superseded) layers.memory?.delete(key);
           return layers.keep(key, value, weight, early, false);
         }
@@ -214,7 +203,7 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
   if (!policy.background) return work(token, call.signal);
   const found = layers.keep(key, value, weight, early, true);
   // The load ends before its write: from here on a token of the write's own watches for newer values.
-  const own = layers.order.begin(key);
+  const own = layers.order.begin(key, true);
   const written = work(own, undefined).finally(() => layers.order.end(own));
   layers.background.run(key, written, layers.waitUntilOf(call));
   return found;
@@ -228,7 +217,7 @@ async function putValue(
   keyHash: string | undefined,
   condition: WriteCondition,
   options: Extras,
-): Promise<{ info: EntryInfo; size: number }> {
+): Promise<{ info: EntryInfo; size: number; isNewest: boolean }> {
   options.signal?.throwIfAborted();
   let body = encoded.body;
   const compress = policy.compress === true || (policy.compress === "auto" && body.byteLength >= COMPRESS_FROM);
@@ -247,10 +236,17 @@ async function putValue(
   };
   const clockWasKnown = layers.clock.known;
   const startedAt = Date.now();
+  let isNewest = true;
   let etag = await put(layers, key, body, stamp, condition, options);
   if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
     // This was the first answer of the store, and it says that the local clock, which `expires_at` came from, is wrong.
-    etag = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options);
+    try {
+      etag = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options);
+    } catch (error) {
+      // A `set` that somebody has overwritten at once was a `set` all the same; a load yields.
+      if (!isConflict(error) || condition.ifMatch !== undefined || condition.ifNoneMatch !== undefined) throw error;
+      isNewest = false;
+    }
   }
   // In the store's time, which may be known only now.
   const createdAt = (startedAt + (layers.clock.now() - Date.now())) / 1000;
@@ -263,7 +259,7 @@ async function putValue(
     contentType: stamp.contentType,
     keyHash,
   };
-  return { info, size: body.byteLength };
+  return { info, size: body.byteLength, isNewest };
 }
 
 /** Puts a body that may be too large for memory; the result is its size on the wire. */
@@ -336,53 +332,14 @@ async function put(
   }
 }
 
+function isConflict(error: unknown): boolean {
+  return isBucketCacheError(error) && error.code === "ERR_CONFLICT";
+}
+
 function stampsExpiry(layers: Layers): boolean {
   return internalsOf(layers.settings.store).stampsExpiry === true;
 }
 
 function clockIsOff(layers: Layers): boolean {
   return !stampsExpiry(layers) && Math.abs(layers.clock.now() - Date.now()) > 1;
-}
-
-/**
- * Deletes an object that was found past its end, unless it has changed since (wire format, section 5). In the
- * background: its reader has a miss and does not wait. What a function is about to overwrite is left to it.
- */
-export function discardExpired(
-  layers: Layers,
-  key: string,
-  expired: ExpiredObject | undefined,
-  call: CallOptions,
-): void {
-  const { deleteExpired, deleteGrace, store } = layers.settings;
-  if (expired === undefined || !deleteExpired || layers.loads.has(key)) return;
-  if (layers.clock.now() / 1000 < expired.endedAt + deleteGrace || layers.order.pending(key) !== undefined) return;
-  const token = layers.order.begin(key);
-  const work = layers.order.enqueue(key, async () => {
-    try {
-      const head = await layers.head(key, undefined);
-      if (
-        head === undefined ||
-        token.superseded ||
-        head.etag !== expired.etag ||
-        head.lastModified.getTime() !== expired.lastModified.getTime() ||
-        head.metadata["expires_at"] !== expired.expiresAt
-      ) {
-        return;
-      }
-      layers.counters.store.deletes++;
-      await store.delete(key, {
-        ...(head.etag !== "" && { ifMatch: head.etag }),
-        ...(head.versionId !== undefined && { versionId: head.versionId }),
-      });
-      layers.events.emit("delete", { key: layers.keyOf(key) });
-    } catch (error) {
-      // Somebody was faster; or those who may only read leave the deleting to those who may.
-      const code = isBucketCacheError(error) ? error.code : undefined;
-      if (code !== "ERR_CONFLICT" && code !== "ERR_FORBIDDEN" && code !== "ERR_UNSUPPORTED") throw error;
-    } finally {
-      layers.order.end(token);
-    }
-  });
-  layers.background.run(key, work, layers.waitUntilOf(call));
 }
