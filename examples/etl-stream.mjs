@@ -13,6 +13,7 @@ import { fileStore } from "bucketcache/file";
 import { loadPlaces } from "./demo/data.mjs";
 import { distanceTable } from "./demo/places.mjs";
 
+const CAPITALS = ["Reykjavík, IS", "Nairobi, KE", "Lima, PE", "Wellington, NZ"];
 const file = process.argv[2] ?? join(tmpdir(), "distances.csv");
 const directory = join(tmpdir(), "bucketcache-example");
 const cache = createCache({ store: fileStore({ directory }) });
@@ -24,10 +25,8 @@ const table = await cache.getOrSetStream(
   () => {
     made = true;
     const places = loadPlaces();
-    return distanceTable(
-      places,
-      places.filter(({ name }) => ["Reykjavík", "Nairobi", "Lima", "Wellington"].includes(name)),
-    );
+    const capitals = places.filter(({ name, country }) => CAPITALS.includes(`${name}, ${country}`));
+    return distanceTable(places, capitals);
   },
   { contentType: "text/csv", ttl: "10m" },
 );

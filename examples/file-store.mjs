@@ -22,7 +22,8 @@ const { places, northernmost, middle, network } = await report("PT");
 const ms = (performance.now() - start).toFixed(0);
 
 console.log(
-  `Portugal: ${places} places from ${northernmost.name} on, ${middle.name} in the middle, ${network.km} km of roads.`,
+  `Portugal: ${places} places, ${northernmost.name} the northernmost, ${middle.name} in the middle, ` +
+    `joined by ${network.km} km of roads.`,
 );
 console.log(`${cache.stats().calls === 0 ? "Read from" : "Computed, and stored in"} ${directory} in ${ms} ms.`);
 await cache.close();

@@ -23,7 +23,7 @@ const primesBelow = cache.wrap(
   { name: "primes-below", ttl: "1h" },
 );
 
-for (const label of ["computed", "cached"]) {
+for (const label of ["first call", "second call"]) {
   const start = performance.now();
   const primes = await primesBelow(50_000);
   console.log(`${label}: ${primes.length} primes in ${(performance.now() - start).toFixed(2)} ms`);
