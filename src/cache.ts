@@ -134,12 +134,11 @@ class TwoLevelCache implements Cache {
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
     const layers = this.#layers;
     const objectKey = layers.objectKey(key);
-    const policy = resolveEntry(options, layers.settings.entry);
     options.signal?.throwIfAborted();
     if (isBody(value) && !layers.settings.codecs.some((codec) => codec.accepts(value))) {
       return setStream(layers, objectKey, value, options);
     }
-    return setValue(layers, objectKey, value, policy, options);
+    return setValue(layers, objectKey, value, resolveEntry(options, layers.settings.entry), options);
   }
 
   async getOrSet<T>(

@@ -1,8 +1,8 @@
 import { bodyStream } from "./bytes.js";
-import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
+import { BucketCacheError, isUnavailable } from "./errors.js";
 import type { WriteCondition } from "./internals.js";
 import { discardBody, isGzip, type Judgement, type Layers } from "./layers.js";
-import { type EntryPolicy, resolveEntry } from "./settings.js";
+import { resolveEntry } from "./settings.js";
 import type {
   Body,
   Bytes,
@@ -14,7 +14,8 @@ import type {
   StreamOptions,
 } from "./types.js";
 import { discardExpired } from "./remove.js";
-import { putBody, setBody, type Stamp } from "./write.js";
+import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
+import { emitSet, isConflict } from "./write.js";
 
 const OCTETS = "application/octet-stream";
 
@@ -31,31 +32,22 @@ export function isBody(value: unknown): value is Body {
 }
 
 /** `set` of a body. */
-export async function setStream(layers: Layers, key: string, body: Body, options: SetOptions): Promise<void> {
-  const policy = resolveEntry(options, layers.settings.entry);
-  const { payload, stamp } = await toPayload(body, policy, options);
-  return setBody(layers, key, payload, stamp, policy, options);
+export function setStream(layers: Layers, key: string, body: Body, options: SetOptions): Promise<void> {
+  return setBody(layers, key, toUpload(body, options), resolveEntry(options, layers.settings.entry), options);
 }
 
-async function toPayload(
-  body: Body,
-  policy: EntryPolicy,
-  options: SetOptions,
-): Promise<{ payload: Blob | ReadableStream<Bytes>; stamp: Stamp }> {
+/** @throws TypeError for an error page, and for what was read before */
+function toUpload(body: Body, options: SetOptions): Upload {
   if (isResponse(body) && !body.ok) {
-    await body.body?.cancel();
+    body.body?.cancel().catch(() => undefined);
     throw new TypeError(
       `the Response has status ${body.status}: an error page is not worth caching; check response.ok`,
     );
   }
   const own = isResponse(body) ? body.headers.get("content-type") : isBlob(body) ? body.type : null;
-  const contentType = options.contentType ?? (own === null || own === "" ? OCTETS : own);
-  const compressed =
-    policy.compress === "auto" ? (await import("./gzip.js")).compressible(contentType) : policy.compress;
   return {
-    // A Blob has a length and can be read again, which a stream cannot: the store makes use of both.
-    payload: isBlob(body) ? body : bodyStream(body),
-    stamp: { codec: "bytes", contentType, compressed, ttl: policy.ttl, keyHash: undefined },
+    body: isBlob(body) ? body : bodyStream(body),
+    contentType: options.contentType ?? (own === null || own === "" ? OCTETS : own),
   };
 }
 
@@ -155,25 +147,46 @@ export async function getOrSetStream(
   load: (context: LoadContext) => Body | PromiseLike<Body>,
   options: SetOptions,
 ): Promise<ReadableStream<Bytes>> {
-  const call: CallOptions = { signal: options.signal, waitUntil: options.waitUntil };
-  try {
-    const opened = await openEntry(layers, key, call, true);
-    if ("stream" in opened) return opened.stream;
+  const { signal, waitUntil } = options;
+  let condition: WriteCondition | undefined;
+  // Who comes while it is being written need not ask first.
+  if (!layers.uploads.has(key)) {
+    const opened = await openAround(layers, key, { signal, waitUntil });
+    if (opened !== undefined && "stream" in opened) return opened.stream;
+    condition = opened?.condition;
+  }
+  if (condition !== undefined || layers.uploads.has(key)) {
     await layers.uploads.run(
       key,
-      options.signal,
-      (signal) => upload(layers, key, load, opened.condition, { ...options, signal }),
+      signal,
+      (signal) => upload(layers, key, load, condition ?? {}, { ...options, signal }),
       (promise) => layers.waitUntilOf(options)?.(promise.catch(() => undefined)),
     );
-    const stored = await openEntry(layers, key, call);
-    if ("stream" in stored) return stored.stream;
-  } catch (error) {
-    if (!(isUnavailable(error) && layers.settings.bypassUnavailable)) throw error;
-    layers.events.error(layers.keyOf(key), error);
+    const stored = await openAround(layers, key, { signal, waitUntil });
+    if (stored !== undefined && "stream" in stored) return stored.stream;
   }
   // Without a store, or where the entry went again at once, each caller has a load of its own.
   layers.counters.calls++;
-  return bodyStream(await load({ signal: options.signal ?? new AbortController().signal }));
+  const { body } = toUpload(await load({ signal: signal ?? new AbortController().signal }), options);
+  return "getReader" in body ? body : (body.stream() as ReadableStream<Bytes>);
+}
+
+/** Opens an entry that is about to be written when it is absent; undefined where the store is down and may be bypassed. */
+async function openAround(layers: Layers, key: string, call: CallOptions): Promise<Opened | Miss | undefined> {
+  for (;;) {
+    const token = layers.order.begin(key);
+    try {
+      const opened = await openEntry(layers, key, call, true);
+      // It was written while the store was asked, and the answer is from before.
+      if ("stream" in opened || !token.superseded) return opened;
+    } catch (error) {
+      if (!isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
+      layers.events.error(layers.keyOf(key), error);
+      return undefined;
+    } finally {
+      layers.order.end(token);
+    }
+  }
 }
 
 async function upload(
@@ -183,29 +196,36 @@ async function upload(
   condition: WriteCondition,
   options: SetOptions & { signal: AbortSignal },
 ): Promise<void> {
+  const policy = resolveEntry(options, layers.settings.entry);
   const token = layers.order.begin(key);
   try {
     layers.counters.calls++;
     const body = await load({ signal: options.signal });
-    if (!isBody(body))
+    if (!isBody(body)) {
       throw new TypeError(
         "the load of getOrSetStream must return a stream, a Blob or a Response; for values use getOrSet",
       );
-    const policy = resolveEntry(options, layers.settings.entry);
-    const { payload, stamp } = await toPayload(body, policy, options);
+    }
+    const payload = toUpload(body, options);
     const startedAt = performance.now();
     await layers.order.enqueue(key, async () => {
       if (token.superseded) {
-        await ("getReader" in payload ? payload.cancel() : undefined);
+        if ("getReader" in payload.body) await payload.body.cancel();
         return;
       }
-      const size = await putBody(layers, key, payload, stamp, condition, options);
-      layers.memory?.delete(key);
-      layers.events.emit("set", { key: layers.keyOf(key), size, duration: performance.now() - startedAt });
+      try {
+        const size = await putBody(layers, key, payload, policy, condition, options);
+        layers.order.supersedeReaders(key, token);
+        layers.memory?.delete(key);
+        emitSet(layers, key, size, startedAt);
+      } catch (error) {
+        if (error instanceof SourceFailure) throw error.reason;
+        // Somebody else has stored it meanwhile: theirs is read then.
+        if (isConflict(error)) return;
+        if (!isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
+        layers.events.error(layers.keyOf(key), error);
+      }
     });
-  } catch (error) {
-    // Somebody else has stored it meanwhile: theirs is read then.
-    if (!(isBucketCacheError(error) && error.code === "ERR_CONFLICT")) throw error;
   } finally {
     layers.order.end(token);
   }

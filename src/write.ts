@@ -12,7 +12,7 @@ import type { Bytes, CallOptions, PutOptions, SetOptions } from "./types.js";
 const COMPRESS_FROM = 1024;
 
 /** What goes into the metadata of an entry and into its headers. */
-export interface Stamp {
+interface Stamp {
   codec: string;
   contentType: string;
   compressed: boolean;
@@ -21,7 +21,7 @@ export interface Stamp {
   keyHash: string | undefined;
 }
 
-type Extras = Pick<SetOptions, "signal" | "onProgress" | "cacheControl" | "contentType">;
+export type Extras = Pick<SetOptions, "signal" | "onProgress" | "cacheControl" | "contentType">;
 
 /**
  * A value as it is stored. Encoding happens at once, so that what the caller does to the value later changes nothing;
@@ -74,27 +74,6 @@ export function setValue(
   return settle(layers, key, work, policy.background, options);
 }
 
-/** The same for a body that streams; memory never holds it. */
-export function setBody(
-  layers: Layers,
-  key: string,
-  body: Bytes | Blob | ReadableStream<Uint8Array>,
-  stamp: Stamp,
-  policy: EntryPolicy,
-  options: SetOptions,
-): Promise<void> {
-  const token = supersede(layers, key);
-  layers.memory?.delete(key);
-  const startedAt = performance.now();
-  const work = replacing(layers, key, token, async () => {
-    const size = await putBody(layers, key, body, stamp, {}, options);
-    layers.memory?.delete(key);
-    emitSet(layers, key, size, startedAt);
-    layers.announce?.(key);
-  });
-  return settle(layers, key, work, policy.background, options);
-}
-
 /** Whoever reads or loads this key right now no longer knows its newest value. */
 export function supersede(layers: Layers, key: string): Token {
   layers.overtake(key);
@@ -120,7 +99,7 @@ export function replacing(layers: Layers, key: string, token: Token, write: () =
   });
 }
 
-function settle(
+export function settle(
   layers: Layers,
   key: string,
   work: Promise<void>,
@@ -132,7 +111,7 @@ function settle(
   return Promise.resolve();
 }
 
-function emitSet(layers: Layers, key: string, size: number, startedAt: number): void {
+export function emitSet(layers: Layers, key: string, size: number, startedAt: number): void {
   layers.events.emit("set", { key: layers.keyOf(key), size, duration: performance.now() - startedAt });
 }
 
@@ -262,46 +241,10 @@ async function putValue(
   return { info, size: body.byteLength, isNewest };
 }
 
-/** Puts a body that may be too large for memory; the result is its size on the wire. */
-export async function putBody(
+export async function put(
   layers: Layers,
   key: string,
-  body: Bytes | Blob | ReadableStream<Uint8Array>,
-  stamp: Stamp,
-  condition: WriteCondition,
-  options: Extras,
-): Promise<number> {
-  options.signal?.throwIfAborted();
-  if (stamp.ttl !== undefined && !layers.clock.known && !stampsExpiry(layers)) {
-    // A stream cannot be written twice, so its end must be right the first time.
-    await layers.head(key, options.signal ?? undefined);
-  }
-  let size = 0;
-  let payload = body;
-  if (stamp.compressed) {
-    const { gzipStream } = await import("./gzip.js");
-    payload = gzipStream(ArrayBuffer.isView(body) ? new Blob([body]).stream() : asStream(body));
-  }
-  const { onProgress } = options;
-  await put(layers, key, payload, stamp, condition, {
-    ...options,
-    onProgress: (progress) => {
-      size = progress.loaded;
-      onProgress?.(progress);
-    },
-  });
-  if (ArrayBuffer.isView(payload)) size = payload.byteLength;
-  return size;
-}
-
-function asStream(body: Blob | ReadableStream<Uint8Array>): ReadableStream<Bytes> {
-  return ("getReader" in body ? body : body.stream()) as ReadableStream<Bytes>;
-}
-
-async function put(
-  layers: Layers,
-  key: string,
-  body: Bytes | Blob | ReadableStream<Uint8Array>,
+  body: Bytes | Blob | ReadableStream<Bytes>,
   stamp: Stamp,
   condition: WriteCondition,
   options: Extras,
@@ -332,11 +275,11 @@ async function put(
   }
 }
 
-function isConflict(error: unknown): boolean {
+export function isConflict(error: unknown): boolean {
   return isBucketCacheError(error) && error.code === "ERR_CONFLICT";
 }
 
-function stampsExpiry(layers: Layers): boolean {
+export function stampsExpiry(layers: Layers): boolean {
   return internalsOf(layers.settings.store).stampsExpiry === true;
 }
 
