@@ -20,6 +20,9 @@ export default defineConfig({
   test: {
     // Two cores are what the smallest machines of CI services have.
     maxWorkers: 2,
+    // An end to what hangs; far beyond what any test needs on a busy machine.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     projects: [
       {
         extends: true,
@@ -35,8 +38,6 @@ export default defineConfig({
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
           globalSetup: ["test/support/setup-minio.ts", "test/support/setup-python.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
     ],

@@ -3,7 +3,7 @@
 // Stores never import each other or the cache, the handler no store; nothing imports index.ts; node:* only in cli, dev
 // and the file store. Static and dynamic imports, re-exports and types in import() count alike.
 
-const LEAVES = new Set("types errors duration runtime bytes clock xml internals brands plain md5".split(" "));
+const LEAVES = new Set("types errors duration runtime bytes clock xml internals brands plain md5 abort".split(" "));
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
   "key tagged entry codec revive gzip zlib protocol request operations download multipart pool send refusal retry".split(
@@ -31,7 +31,7 @@ const MAY = {
 function layerOf(file) {
   if (file.startsWith("cli/") || file.startsWith("dev/")) return file.slice(0, 3);
   if (file.startsWith("stores/")) return STORES.has(file) ? "store" : "shared";
-  if (file.startsWith("s3/")) return "shared";
+  if (file.startsWith("s3/") || file.startsWith("file/")) return "shared";
   if (file.startsWith("testing/")) return "testing";
   if (LEAVES.has(file)) return "leaf";
   if (PLUMBING.has(file)) return "plumbing";
@@ -44,8 +44,8 @@ function objection(file, specifier, kind) {
   const own = file.replace(/\.ts$/, "");
   const layer = layerOf(own);
   if (specifier.startsWith("node:")) {
-    if (MAY[layer].includes("node") || own === "stores/file") return undefined;
-    return "only cli, dev and stores/file import node:*; elsewhere use nodeBuiltin() of runtime.ts";
+    if (MAY[layer].includes("node") || own === "stores/file" || own.startsWith("file/")) return undefined;
+    return "only cli, dev and the file store import node:*; elsewhere use nodeBuiltin() of runtime.ts";
   }
   if (specifier.startsWith("@aws-sdk/") || specifier.startsWith("@smithy/")) {
     if (!MAY[layer].includes("aws")) return `the AWS SDK is for stores and cli, not for ${layer}`;
