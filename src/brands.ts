@@ -66,15 +66,22 @@ export function brandOf(value: object): Brand | undefined {
   const looks = Object.prototype.toString.call(value).slice(8, -1);
   // An instance of an ordinary class names none of them, nor anything else, and is not put to the tests.
   if (looks === "Object") return undefined;
-  const first = readers.get(looks);
-  for (const [name, read] of first === undefined ? readers : [[looks, first] as const, ...readers]) {
-    try {
-      return { name, data: read(value) };
-    } catch {
-      // Not of this kind.
-    }
+  const read = readers.get(looks);
+  const data = read && attempt(read, value);
+  if (data !== undefined) return { name: looks, data };
+  for (const [name, read] of readers) {
+    const data = attempt(read, value);
+    if (data !== undefined) return { name, data };
   }
   return undefined;
+}
+
+function attempt(read: Reader, value: object): unknown {
+  try {
+    return read(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The bytes of a `Uint8Array` (a `Buffer` too) or an `ArrayBuffer` of any realm, without copying; else undefined. */

@@ -1,6 +1,7 @@
 import { toBytes, utf8 } from "./bytes.js";
 import { bytesOf } from "./brands.js";
-import { hasLoneSurrogate, isPlainObject, writeTagged, type ValueNotes } from "./tagged.js";
+import { hasLoneSurrogate, isJson, isPlainObject } from "./plain.js";
+import { writeTagged, type ValueNotes } from "./tagged.js";
 import type { Bytes, Codec } from "./types.js";
 
 /** A value as it is stored. */
@@ -42,7 +43,7 @@ export function encodeValue(value: unknown, codecs: readonly Codec[]): Encoded |
       return (value as Blob).arrayBuffer().then((buffer) => bytes(new Uint8Array(buffer), (value as Blob).type));
     }
   }
-  if (typeof value !== "string" && isJson(value, 0)) return json(JSON.stringify(value));
+  if (typeof value !== "string" && isJson(value)) return json(JSON.stringify(value));
   return encodeTagged(value);
 }
 
@@ -119,36 +120,6 @@ function encodeTagged(value: unknown): Encoded {
   }
   // Plain after all: by way of toJSON, or deeper than isJson looks. Nothing is escaped where there are no tags.
   return json(notes.lookalike ? write({ ...notes, escape: false }) : text);
-}
-
-/** Whether JSON gives back exactly this, and says nothing else by `toJSON`. What it cannot tell quickly is left to the writer. */
-function isJson(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return true;
-    case "number":
-      return value - value === 0 && !Object.is(value, -0);
-    case "object":
-      break;
-    default:
-      return false;
-  }
-  if (value === null) return true;
-  // A cycle ends here too.
-  if (depth > 64) return false;
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) if (!isJson(value[i], depth + 1)) return false;
-    return true;
-  }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if ((prototype !== Object.prototype && prototype !== null) || Object.getOwnPropertySymbols(value).length > 0)
-    return false;
-  for (const name in value) {
-    const item = (value as Record<string, unknown>)[name];
-    if (item !== undefined && !isJson(item, depth + 1)) return false;
-  }
-  return true;
 }
 
 let decoder: TextDecoder | undefined;

@@ -134,12 +134,12 @@ const isBytes = (value: Item | undefined): value is { base64: string } =>
 function parseDictionary(text: string): Map<string, Item> | undefined {
   if (text.length > MAX_ENTRY) return undefined;
   const members = new Map<string, Item>();
-  // name = integer or decimal | token | byte sequence, then a comma or the end
+  // name = integer or decimal | token | byte sequence, then a comma or the end. Linear, whatever the text.
   const member =
-    /([a-z*][a-z0-9_.*-]*)=(?:(-?\d{1,15}|-?\d{1,12}\.\d{1,3})|([A-Za-z*][\w!#$%&'*+.^`|~:/-]*)|:((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?):)(?:[ \t]*,[ \t]*(?!$)|$)/y;
-  const trimmed = text.replace(/^ +| +$/g, "");
-  while (member.lastIndex < trimmed.length) {
-    const match = member.exec(trimmed);
+    /([a-z*][a-z0-9_.*-]*)=(?:(-?\d{1,15}|-?\d{1,12}\.\d{1,3})|([A-Za-z*][\w!#$%&'*+.^`|~:/-]*)|:((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?):)(?:[ \t]*,[ \t]*(?!$)| *$)/y;
+  member.lastIndex = /^ */.exec(text)![0].length;
+  while (member.lastIndex < text.length) {
+    const match = member.exec(text);
     if (match === null) return undefined;
     const [, name, number, token, base64] = match;
     members.set(name!, number !== undefined ? Number(number) : token !== undefined ? { token } : { base64: base64! });

@@ -1,7 +1,8 @@
 import SparkMD5 from "spark-md5";
 import { toBase64, utf8 } from "./bytes.js";
+import { hasLoneSurrogate } from "./plain.js";
 import { nodeBuiltin } from "./runtime.js";
-import { hasLoneSurrogate, writeTagged } from "./tagged.js";
+import { writeTagged } from "./tagged.js";
 
 /**
  * The canonical text of arguments: RFC 8785 (JCS), with tags for what JSON has no word for. The same data gives the same
@@ -73,7 +74,7 @@ export function isReserved(prefix: string, objectKey: string): boolean {
 
 function faultOf(key: string): string | undefined {
   if (key === "") return "is empty";
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(key)) return "holds a control character";
+  if (/\p{Cc}/u.test(key)) return "holds a control character";
   if (hasLoneSurrogate(key)) return "holds a lone surrogate";
   if (/^[/\\]/.test(key)) return "begins with a slash";
   if (/(?:^|[/\\])\.{0,2}(?:[/\\]|$)/.test(key)) return "has an empty, `.` or `..` segment";

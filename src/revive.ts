@@ -46,8 +46,11 @@ function reviveTag(name: string, data: unknown): unknown {
       break;
     case "Date":
       if (data === null) return new Date(NaN);
-      if (typeof data === "string" && Number.isFinite(Date.parse(data)) && new Date(data).toISOString() === data)
-        return new Date(data);
+      if (typeof data === "string") {
+        const date = new Date(data);
+        // Throws for an invalid one; what another form says might depend on the platform.
+        if (date.toISOString() === data) return date;
+      }
       break;
     case "Map":
       if (Array.isArray(data) && data.every((pair) => Array.isArray(pair) && pair.length === 2))

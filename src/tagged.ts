@@ -1,4 +1,5 @@
 import { brandOf } from "./brands.js";
+import { hasLoneSurrogate, isPlainObject } from "./plain.js";
 
 /** What the writer is told, and tells, about a value to be stored. Without it, it writes the canonical text of a key. */
 export interface ValueNotes {
@@ -19,8 +20,8 @@ export const MAX_PATTERN = 10_000;
 // Cycles are found by remembering ancestors, but only from this depth on: almost all data is flatter and pays nothing.
 const REMEMBER_FROM = 16;
 
-const ESCAPED = /["\\\u0000-\u001f\ud800-\udfff]/;
-const LONE_SURROGATE = /\p{Surrogate}/u;
+// All but what JSON writes as it is: control characters, quote, backslash; and surrogates, which need a closer look.
+const ESCAPED = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 
 /** Why data was refused and, gathered while the stack unwinds, where. */
 class Refusal {
@@ -48,21 +49,6 @@ export function writeTagged(value: unknown, root: string, advice: string, notes?
     if (error instanceof Refusal) throw new TypeError(`${root}${describe(error)}: ${advice}`);
     throw error;
   }
-}
-
-/** Whether a text has a surrogate without its other half, which UTF-8 cannot say. */
-export function hasLoneSurrogate(text: string): boolean {
-  return LONE_SURROGATE.test(text);
-}
-
-/** Objects that JSON writes by their properties, of any realm. */
-export function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return (
-    prototype === Object.prototype ||
-    prototype === null ||
-    (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, "isPrototypeOf"))
-  );
 }
 
 function write(value: unknown, depth: number, ancestors: Set<object> | undefined, notes?: ValueNotes): string {
@@ -109,8 +95,8 @@ function writeObject(value: object, depth: number, ancestors: Set<object> | unde
       return `[${text}]`;
     }
     if (!isPlainObject(value)) return writeInstance(value, depth, ancestors, notes);
-    const symbol = Object.getOwnPropertySymbols(value)[0];
-    if (symbol !== undefined) throw new Refusal(`has the symbol ${String(symbol)} as a property name`);
+    const symbols = Object.getOwnPropertySymbols(value);
+    if (symbols.length > 0) throw new Refusal(`has the symbol ${String(symbols[0])} as a property name`);
     const names = Object.keys(value);
     if (notes === undefined) sort(names);
     let count = 0;
@@ -123,7 +109,8 @@ function writeObject(value: object, depth: number, ancestors: Set<object> | unde
         return write(item.call(value, ""), depth, ancestors, notes);
       }
       if (count++ > 0) text += ",";
-      text += `${quote((last = key), notes)}:${write(item, depth, ancestors, notes)}`;
+      last = key;
+      text += quoteName(key, notes) + write(item, depth, ancestors, notes);
     }
     if (count === 1 && last.startsWith("$$")) {
       if (notes !== undefined) notes.lookalike = true;
@@ -160,6 +147,22 @@ function quote(text: string, notes?: ValueNotes): string {
   if (!ESCAPED.test(text)) return `"${text}"`;
   if (notes === undefined && hasLoneSurrogate(text)) throw new Refusal("holds a lone surrogate");
   return JSON.stringify(text);
+}
+
+// Names of properties recur, values hardly: looking a name up takes a third of quoting it.
+const quotedNames = new Map<string, string>();
+
+function quoteName(name: string, notes?: ValueNotes): string {
+  let text = quotedNames.get(name);
+  if (text === undefined) {
+    text = `${quote(name, notes)}:`;
+    // Not those with escapes, of which some may be in values only.
+    if (name.length < 64 && text.length === name.length + 3) {
+      if (quotedNames.size === 500) quotedNames.clear();
+      quotedNames.set(name, text);
+    }
+  }
+  return text;
 }
 
 /** By UTF-16 code units. Objects mostly have few properties, often in order: then this beats the built-in sort. */

@@ -3,10 +3,18 @@ import { readFileSync } from "node:fs";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cacheKey } from "../src/key.js";
-import { canonicalize, digestKey, encodePath, isReserved, keyHash, objectKey, sanitizeName } from "../src/key.js";
+import {
+  cacheKey,
+  canonicalize,
+  digestKey,
+  encodePath,
+  isReserved,
+  keyHash,
+  objectKey,
+  sanitizeName,
+} from "../src/key.js";
 import { revive } from "../src/revive.js";
-import { anyData, plainJson } from "./support/data.js";
+import { anyData, anyText, plainJson } from "./support/data.js";
 
 const md5 = (text: string) => createHash("md5").update(text, "utf8").digest("hex");
 
@@ -55,7 +63,7 @@ describe("canonical text of plain JSON", () => {
   });
 
   test("writes numbers as ECMAScript does", () => {
-    expect(canonicalize([333333333.33333329, 1e30, 4.5, 2e-3, 1e-27, 5e-324, 1e21, 999999999999999900000, -0, 0])).toBe(
+    expect(canonicalize([333333333.3333333, 1e30, 4.5, 2e-3, 1e-27, 5e-324, 1e21, 999999999999999868928, -0, 0])).toBe(
       "[333333333.3333333,1e+30,4.5,0.002,1e-27,5e-324,1e+21,999999999999999900000,0,0]",
     );
   });
@@ -137,7 +145,7 @@ describe("tags", () => {
       expect(canonicalize([there])).toBe(canonicalize([here]));
     }
     class Counter extends Map<string, number> {
-      get [Symbol.toStringTag]() {
+      override get [Symbol.toStringTag]() {
         return "Counter";
       }
       override forEach() {}
@@ -303,7 +311,7 @@ test("any data has a key, equal data an equal one", () => {
 describe("keys of function results", () => {
   test("are name and md5 of the UTF-8 text, whatever the script and length", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => {
+      fc.property(anyText, (text) => {
         expect(digestKey("f", text)).toBe(`f/${md5(text)}`);
       }),
     );

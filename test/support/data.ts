@@ -1,5 +1,14 @@
 import fc from "fast-check";
 
+/** Any text that has a UTF-8 form. The generator of fast-check for this takes seconds to set up. */
+export const anyText = fc.string({
+  unit: fc
+    .oneof(fc.nat(0x2ff), fc.nat(0x10ffff))
+    .filter((point) => point < 0xd800 || point > 0xdfff)
+    .map((point) => String.fromCodePoint(point)),
+  maxLength: 200,
+});
+
 /** Names of properties, among them those that break careless code. */
 const propertyName = fc.oneof(
   { weight: 4, arbitrary: fc.string({ maxLength: 6 }) },
