@@ -6,7 +6,7 @@
 const LEAVES = new Set("types errors duration runtime bytes clock xml internals brands plain md5 abort".split(" "));
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
-  "key tagged entry codec revive gzip zlib protocol request operations download multipart pool send refusal retry".split(
+  "key tagged entry codec revive gzip zlib protocol request perform operations download multipart pool send refusal retry".split(
     " ",
   ),
 );
