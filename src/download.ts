@@ -1,3 +1,4 @@
+import { onAbort } from "./abort.js";
 import { concat } from "./bytes.js";
 import { failure, networkFailure, troubleOf, type Purpose } from "./refusal.js";
 import { pause, type Limits } from "./retry.js";
@@ -88,21 +89,16 @@ export class Download {
   }
 
   stream(): ReadableStream<Bytes> {
-    let abort: (() => void) | undefined;
     const signal = this.#signal;
-    const leave = () => abort !== undefined && signal?.removeEventListener("abort", abort);
+    let leave = () => {};
     return new ReadableStream<Bytes>(
       {
         start: (controller) => {
-          if (signal === undefined) return;
           // A full queue asks for nothing, so no read would meet the abort.
-          abort = () => {
-            leave();
-            controller.error(signal.reason);
+          leave = onAbort(signal, () => {
+            controller.error(signal?.reason);
             this.#response.cancel();
-          };
-          if (signal.aborted) abort();
-          else signal.addEventListener("abort", abort);
+          });
         },
         pull: async (controller) => {
           try {

@@ -1,8 +1,10 @@
 /** Uploads in parts: what is larger than one part, or a stream whose length nobody knows. */
+import { onAbort } from "./abort.js";
 import type { UploadedPart, WriteCondition } from "./internals.js";
 import type { MultipartUpload } from "./operations.js";
 import { failure, type Purpose } from "./refusal.js";
-import { perform, type Begun, type Plane } from "./request.js";
+import { perform, type Plane } from "./perform.js";
+import type { Begun } from "./request.js";
 import type { Progress } from "./types.js";
 
 export interface UploadOptions {
@@ -45,12 +47,11 @@ export async function uploadParts(
   const purpose: Purpose = { store: plane.name, key, action: "s3:PutObject" };
   const parts = "reader" in source ? partsOfStream(source, partSize) : partsOfBytes(source, partSize);
   const stop = new AbortController();
-  const abort = () => {
+  const leave = onAbort(signal, () => {
     stop.abort(signal?.reason);
     // A source that waits for its next chunk would never notice.
     parts.cancel(signal?.reason);
-  };
-  signal?.addEventListener("abort", abort);
+  });
   let uploadId: string | undefined;
   try {
     signal?.throwIfAborted();
@@ -115,7 +116,7 @@ export async function uploadParts(
     if (uploadId !== undefined) await upload.abort(uploadId).catch(() => {});
     throw error;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    leave();
   }
 }
 

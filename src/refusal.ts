@@ -109,7 +109,7 @@ const RETRY: Trouble = { retry: true };
 const RESIGN: Trouble = { resign: true };
 const SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
-const CONFLICT = "the object has changed";
+const CONFLICT = "another write came first";
 
 const BY_CODE: Record<string, Row> = {
   NoSuchBucket: ["ERR_NO_SUCH_BUCKET", "create the bucket, or check name, region and endpoint"],
@@ -119,6 +119,8 @@ const BY_CODE: Record<string, Row> = {
   ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RESIGN],
   RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", "set the clock", RESIGN],
   RequestExpired: ["ERR_CLOCK_SKEW", "set the clock, or get a new grant", RESIGN],
+  // Reads and deletes take it for an answer; a write meets it when what it was to replace is gone.
+  NoSuchKey: ["ERR_CONFLICT", CONFLICT],
   PreconditionFailed: ["ERR_CONFLICT", CONFLICT],
   ConditionalRequestConflict: ["ERR_CONFLICT", CONFLICT, RETRY],
   OperationAborted: ["ERR_CONFLICT", CONFLICT, RETRY],
@@ -186,7 +188,8 @@ export function refusal(answer: Answer, response: Incoming, purpose: Purpose): B
   let [ours, advice, trouble] = BY_CODE[code === "AccessDenied" && unsigned ? "RequestExpired" : code] ??
     BY_STATUS[status] ?? [status >= 500 ? "ERR_UNAVAILABLE" : "ERR_STORE", undefined, status >= 500 ? RETRY : {}];
   const region = response.header("x-amz-bucket-region");
-  if (region !== undefined && (status < 400 || status === 400)) advice = `the bucket is in ${region}: set \`region\``;
+  const misplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
+  if (region !== undefined && misplaced) advice = `the bucket is in ${region}: set \`region\``;
   else if (status < 400) advice = "redirects are not followed: check endpoint and region";
   else if (ours === "ERR_FORBIDDEN") {
     advice = `allow ${purpose.action}`;

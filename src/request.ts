@@ -1,105 +1,19 @@
 /**
  * The data plane: reads and writes of one object as signed HTTP requests. Who signs (a key at hand, a handler far away)
- * and how requests travel are the plane's; what answers mean, and what is tried again, is decided here, once.
+ * and how requests travel are the plane's; what the answers mean is decided here, once.
  */
+import { onAbort } from "./abort.js";
 import { concat } from "./bytes.js";
-import type { StoreClock } from "./clock.js";
 import { Download } from "./download.js";
 import { hasMarker } from "./entry.js";
-import { READ_ALL, type SignedRequest, type WriteCondition } from "./internals.js";
-import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
-import { failure, networkFailure, readAnswer, refusal, troubleOf, type Answer, type Purpose } from "./refusal.js";
-import { abortable, LIMITS, withRetries, type Limits } from "./retry.js";
+import { READ_ALL, type WriteCondition } from "./internals.js";
+import type { MultipartUpload, PutOperation } from "./operations.js";
+import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
+import { failure, troubleOf, type Purpose } from "./refusal.js";
+import { LIMITS } from "./retry.js";
 import { isBrowser } from "./runtime.js";
-import type { Incoming, Send } from "./send.js";
+import type { Incoming } from "./send.js";
 import type { Bytes, CallOptions, ObjectHead, ObjectStore, PutOptions } from "./types.js";
-
-export interface Plane {
-  readonly name: string;
-  readonly clock: StoreClock;
-  readonly send: Send;
-  /** `renew` when the store called the last signature expired: with fresh credentials, or a new grant. */
-  sign(operation: Operation, renew: boolean, signal: AbortSignal | undefined): Promise<SignedRequest>;
-  upload(operation: PutOperation): MultipartUpload;
-  readonly limits?: Partial<Limits> | undefined;
-  /** Bytes. */
-  readonly partSize?: number | undefined;
-  /** Parts in flight. */
-  readonly concurrency?: number | undefined;
-}
-
-export interface Call<T> {
-  purpose: Purpose;
-  sign(renew: boolean): Promise<SignedRequest>;
-  /** Sent beside the signed ones. */
-  headers?: Record<string, string>;
-  body?: Uint8Array | Blob | undefined;
-  signal?: AbortSignal | undefined;
-  /** A refusal of the store that is a result. `again` when an earlier attempt may have reached the store. */
-  excuse?(answer: Answer, signed: SignedRequest, again: boolean): Result<T> | Promise<Result<T>>;
-  /** An answer of success, or 304. Must read or cancel the body. */
-  accept(response: Incoming, signed: SignedRequest, again: boolean): T | Promise<T>;
-  /** Milliseconds, for what takes a store longer than most. */
-  headersTimeout?: number;
-}
-
-type Result<T> = { value: T } | undefined;
-
-/** A clock that turns out to be so wrong, in milliseconds, explains a refusal that does not explain itself. */
-const SUSPECT_CLOCK = 60_000;
-
-/** One signed request with all that may go wrong: retries, time-outs, a signature that is over, a refusal. */
-export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>): Promise<T> {
-  const { purpose, signal, body } = call;
-  const { clock } = plane;
-  const limits = { ...LIMITS, ...plane.limits };
-  let signed: SignedRequest | undefined;
-  let renewed = false;
-  const attempt = async (again: boolean): Promise<T> => {
-    for (;;) {
-      signed ??= await abortable(call.sign(renewed), signal);
-      const sentAt = Date.now();
-      const before = clock.now() - sentAt;
-      let response: Incoming;
-      try {
-        response = await plane.send({
-          method: signed.method,
-          url: signed.url,
-          headers: call.headers === undefined ? signed.headers : { ...signed.headers, ...call.headers },
-          body,
-          signal,
-          headersTimeout: call.headersTimeout ?? limits.headers,
-          silence: limits.silence,
-        });
-      } catch (error) {
-        if (signal?.aborted === true) throw signal.reason;
-        throw networkFailure(error, purpose);
-      }
-      const { status } = response;
-      const receivedAt = Date.now();
-      clock.observe(response.header("date"), sentAt, receivedAt, { age: response.header("age") !== undefined, status });
-      if ((status >= 200 && status < 300) || status === 304) return call.accept(response, signed, again);
-      const answer = await readAnswer(response);
-      if (signal?.aborted === true) throw signal.reason;
-      const excused = await call.excuse?.(answer, signed, again);
-      if (excused !== undefined) return excused.value;
-      const error = refusal(answer, response, purpose);
-      // The answer to a HEAD has no body; the clocks, or the end of the grant, tell what it would have said.
-      const over =
-        answer.code === "" &&
-        status === 403 &&
-        (Math.abs(clock.now() - receivedAt - before) > SUSPECT_CLOCK || signed.expiresAt * 1_000 < clock.now());
-      if (renewed || !(over || troubleOf(error).resign === true)) throw error;
-      renewed = true;
-      signed = undefined;
-    }
-  };
-  return withRetries(attempt, limits, signal, sizeOf(body));
-}
-
-function sizeOf(body: Uint8Array | Blob | undefined): number {
-  return body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.size;
-}
 
 export interface GetOptions extends CallOptions {
   range?: { offset: number; length?: number };
@@ -162,7 +76,10 @@ export function objectClient(plane: Plane): ObjectClient {
     const metadata = response.metadata();
     if (metadata["entry"] === undefined && hasMarker(response.header("cache-control"))) {
       response.cancel();
-      throw failure("ERR_CORS", CORS_ADVICE, { store, key });
+      throw failure("ERR_CORS", `the answer of ${store} hides the metadata of the entry. ${corsRule()}`, {
+        store,
+        key,
+      });
     }
     return {
       size: Number(range?.[1] ?? response.header("content-length") ?? 0),
@@ -353,10 +270,6 @@ export function objectClient(plane: Plane): ObjectClient {
 const NONCE_HEADER = "x-amz-meta-entry";
 const DECODED = /[?&]response-content-encoding=gzip(?:&|$)/;
 
-const CORS_ADVICE =
-  "the store's answer hides the metadata of the entry. Add to the bucket's CORS rule: " +
-  '"ExposeHeaders": ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"]';
-
 function rangeHeader({ offset, length }: { offset: number; length?: number }): string {
   if (
     !Number.isSafeInteger(offset) ||
@@ -390,8 +303,7 @@ async function begin(
   signal: AbortSignal | undefined,
 ): Promise<Bytes | Begun> {
   const reader = body.getReader();
-  const abort = () => void reader.cancel(signal?.reason).catch(() => {});
-  signal?.addEventListener("abort", abort);
+  const leave = onAbort(signal, () => void reader.cancel(signal?.reason).catch(() => {}));
   try {
     const read: Uint8Array[] = [];
     let size = 0;
@@ -408,6 +320,6 @@ async function begin(
     void reader.cancel(error).catch(() => {});
     throw error;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    leave();
   }
 }

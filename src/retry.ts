@@ -1,3 +1,4 @@
+import { onAbort } from "./abort.js";
 import { troubleOf } from "./refusal.js";
 
 /** Milliseconds, except `attempts`. */
@@ -62,10 +63,8 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    const leave = onAbort(signal, () => reject(signal.reason as Error));
+    promise.then(resolve, reject).finally(leave);
   });
 }
 

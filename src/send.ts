@@ -1,4 +1,5 @@
 /** How requests travel: the shape that every transport has, and the one over `fetch` that runs everywhere. */
+import { onAbort } from "./abort.js";
 import { Silence } from "./refusal.js";
 import { allowance, Watchdog } from "./retry.js";
 import { isBrowser } from "./runtime.js";
@@ -132,12 +133,10 @@ export class WebIncoming implements Incoming {
 export function interruption(signal: AbortSignal | undefined) {
   const controller = new AbortController();
   const watchdog = new Watchdog(() => controller.abort(new Silence("no bytes for too long")));
-  const abort = () => controller.abort(signal?.reason);
-  if (signal?.aborted === true) abort();
-  signal?.addEventListener("abort", abort);
+  const leave = onAbort(signal, () => controller.abort(signal?.reason));
   const settle = (error?: unknown): unknown => {
     watchdog.stop();
-    signal?.removeEventListener("abort", abort);
+    leave();
     // The transports wrap an abort in errors of their own.
     return controller.signal.aborted ? controller.signal.reason : error;
   };

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/clock.js";
 import { READ_ALL, type ReadAll } from "../src/internals.js";
 import { toRequest } from "../src/operations.js";
-import { objectClient, type GetOptions, type ObjectClient, type Plane } from "../src/request.js";
+import type { Plane } from "../src/perform.js";
+import { objectClient, type GetOptions, type ObjectClient } from "../src/request.js";
 import type { Limits } from "../src/retry.js";
 import { fetchSend } from "../src/send.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-send.js";
@@ -471,6 +472,21 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       await vi.waitFor(() => expect(server.seen).toHaveLength(1));
       setImmediate(() => controller.abort(reason));
       await expect(running).rejects.toBe(reason);
+    });
+
+    test("may be that of a hundred reads, without a warning of Node's", async () => {
+      const warn = vi.fn();
+      process.on("warning", warn);
+      try {
+        server.play(object("hello"));
+        const { signal } = new AbortController();
+        const store = client();
+        await Promise.all(Array.from({ length: 100 }, () => textOf(store, { signal })));
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(warn).not.toHaveBeenCalled();
+      } finally {
+        process.off("warning", warn);
+      }
     });
 
     test("fails a stream that is being read", async () => {

@@ -1,18 +1,37 @@
 /** What a user's `S3Client` decides: where the bucket is, who signs, and how requests travel. */
-import type { S3Client } from "@aws-sdk/client-s3";
 import { failure, Silence } from "../refusal.js";
 import { interruption, WebIncoming, type Incoming, type Send } from "../send.js";
 import type { Provider } from "./credentials.js";
 import type { EndpointOptions } from "./endpoint.js";
 import { NodeIncoming, type NodeMessage } from "./node-send.js";
 
-type Config = S3Client["config"];
+type Provided<T> = () => Promise<T>;
+
+/**
+ * What is used of an `S3Client` of `@aws-sdk/client-s3` version 3. Not its own type, which would ask everybody who
+ * compiles against this package for Node's types.
+ */
+export interface S3ClientLike {
+  readonly config: {
+    readonly region: Provided<string>;
+    readonly credentials: (options?: any) => Promise<{ accessKeyId: string; secretAccessKey: string }>;
+    readonly requestHandler: { handle(request: any, options?: any): Promise<{ response: any }> };
+    readonly endpoint?: Provided<{ protocol: string; hostname: string; port?: number; path: string }> | undefined;
+    readonly forcePathStyle?: unknown;
+    readonly bucketEndpoint?: unknown;
+    readonly useAccelerateEndpoint?: unknown;
+    readonly useDualstackEndpoint: Provided<boolean>;
+    readonly useFipsEndpoint: Provided<boolean>;
+  };
+}
+
+type Config = S3ClientLike["config"];
 
 /** A client's own time-outs come first; without any, a silent server is given up after this. Milliseconds. */
 const PATIENCE = 60_000;
 
-export function checkClient(client: S3Client): Config {
-  const config = (client as Partial<S3Client> | undefined)?.config;
+export function checkClient(client: S3ClientLike): Config {
+  const config = (client as Partial<S3ClientLike> | undefined)?.config;
   if (typeof config?.requestHandler?.handle !== "function" || typeof config.credentials !== "function") {
     throw new TypeError("client must be an S3Client of @aws-sdk/client-s3 version 3");
   }
@@ -30,7 +49,7 @@ export async function clientEndpoint(
     config.useDualstackEndpoint(),
     config.endpoint?.(),
   ]);
-  if ((config as { bucketEndpoint?: boolean }).bucketEndpoint === true) {
+  if (config.bucketEndpoint === true) {
     throw failure(
       "ERR_UNSUPPORTED",
       "a client with bucketEndpoint is not supported: pass the endpoint and the name of the bucket",
@@ -86,8 +105,8 @@ export function clientSend(config: Config): Send {
           query: mark < 0 ? {} : parseQuery(url.slice(mark + 1)),
           headers: { ...headers, host },
           body,
-        } as never,
-        { abortSignal: inner } as never,
+        },
+        { abortSignal: inner },
       )) as { response: HandlerResponse };
       watchdog.stop();
       return toIncoming(method, response, silence, watchdog, settle);

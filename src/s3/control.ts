@@ -4,7 +4,7 @@ import type { StoreClock } from "../clock.js";
 import type { BucketSigner, SignableRequest, UploadedPart, WriteCondition } from "../internals.js";
 import { conditionHeaders, fieldHeaders, partRequest, type MultipartUpload, type PutOperation } from "../operations.js";
 import { failure, networkFailure, parseAnswer, refusal, type Answer, type Purpose } from "../refusal.js";
-import { perform, type Plane } from "../request.js";
+import { perform, type Plane } from "../perform.js";
 import type { Incoming } from "../send.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { childText, escapeXml, parseXml, type XmlElement } from "../xml.js";

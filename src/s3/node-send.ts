@@ -1,4 +1,5 @@
 /** The transport of Node: `node:http` with an agent that keeps connections, at half the cost of `fetch`. */
+import { onAbort } from "../abort.js";
 import { Silence } from "../refusal.js";
 import { Watchdog } from "../retry.js";
 import { nodeBuiltin } from "../runtime.js";
@@ -232,11 +233,10 @@ export function nodeSend(): NodeSend | undefined {
         (incoming ?? outgoing).destroy(reason instanceof Error ? reason : new Error("aborted"));
       };
       const watchdog = new Watchdog(() => stop(new Silence(incoming === undefined ? "no headers" : "no bytes")));
-      const abort = () => stop(signal!.reason);
-      signal?.addEventListener("abort", abort);
+      const leave = onAbort(signal, () => stop(signal!.reason));
       const settle = (error?: unknown) => {
         watchdog.stop();
-        signal?.removeEventListener("abort", abort);
+        leave();
         return error === undefined ? undefined : (broken ?? error);
       };
       outgoing.on("error", (error: Error) => reject(settle(error)));

@@ -3,15 +3,15 @@
  *
  * @module bucketcache/s3
  */
-import type { S3Client } from "@aws-sdk/client-s3";
 import { StoreClock } from "../clock.js";
 import { INTERNALS, type StoreInternals } from "../internals.js";
 import { toRequest } from "../operations.js";
-import { objectClient, type Plane } from "../request.js";
+import type { Plane } from "../perform.js";
+import { objectClient } from "../request.js";
 import { environment, isNode } from "../runtime.js";
 import { fetchSend } from "../send.js";
 import { bucketControl } from "../s3/control.js";
-import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../s3/client.js";
+import { checkClient, clientCredentials, clientEndpoint, clientSend, type S3ClientLike } from "../s3/client.js";
 import { CredentialSource, type Credentials } from "../s3/credentials.js";
 import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../s3/endpoint.js";
 import { presignGrant } from "../s3/grants.js";
@@ -19,7 +19,7 @@ import { nodeSend } from "../s3/node-send.js";
 import { Signer } from "../s3/signer.js";
 import type { ObjectStore } from "../types.js";
 
-export type { Credentials };
+export type { Credentials, S3ClientLike };
 
 /** Options of {@link s3Store}: a bucket, and either an `S3Client` or where it is and who signs. */
 export type S3StoreOptions = {
@@ -32,8 +32,8 @@ export type S3StoreOptions = {
   fetch?: (input: string, init: any) => Promise<Response>;
 } & (
   | {
-      /** Its credentials, region, endpoint and request handler are used; its middleware does not see data requests. */
-      client: S3Client;
+      /** An `S3Client`. Its credentials, region, endpoint and request handler are used; its middleware does not see data requests. */
+      client: S3ClientLike;
     }
   | {
       /** Default: `AWS_REGION`, else `us-east-1` with an endpoint. */
@@ -73,10 +73,16 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
   let credentials: CredentialSource;
   if (config !== undefined) {
     let resolved: Promise<Endpoint> | undefined;
-    endpoint = () => (resolved ??= clientEndpoint(config, bucket, fromEnvironment).then(resolveEndpoint));
+    endpoint = () =>
+      (resolved ??= clientEndpoint(config, bucket, fromEnvironment)
+        .then(resolveEndpoint)
+        .catch((error: unknown) => {
+          resolved = undefined;
+          throw error;
+        }));
     credentials = new CredentialSource(clientCredentials(config), name);
   } else {
-    const own = options as Exclude<S3StoreOptions, { client: S3Client }>;
+    const own = options as Exclude<S3StoreOptions, { client: S3ClientLike }>;
     const address = own.endpoint ?? fromEnvironment;
     if (address !== undefined) parseEndpoint(address);
     const region =

@@ -1,0 +1,183 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import { s3Store, type S3StoreOptions } from "bucketcache/s3";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { CredentialSource, peer } from "../src/s3/credentials.js";
+
+const credentials = { accessKeyId: "AKIAEXAMPLE", secretAccessKey: "secret" };
+const base = { bucket: "my-bucket", region: "eu-west-1", credentials };
+
+/** Where requests go, without a request: a grant says it. */
+async function addressOf(options: Partial<S3StoreOptions> & Record<string, unknown>): Promise<string> {
+  const { url } = await s3Store({ ...base, ...options } as S3StoreOptions).presign("a b/c", { operation: "delete" });
+  return url.slice(0, url.indexOf("?"));
+}
+
+beforeEach(() => {
+  for (const name of ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+    vi.stubEnv(name, "");
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.useRealTimers();
+});
+
+describe("where a bucket is", () => {
+  test.each<[string, Record<string, unknown>, string]>([
+    ["on AWS", {}, "https://my-bucket.s3.eu-west-1.amazonaws.com/a%20b/c"],
+    ["in China", { region: "cn-north-1" }, "https://my-bucket.s3.cn-north-1.amazonaws.com.cn/a%20b/c"],
+    ["with dots in its name", { bucket: "my.bucket" }, "https://s3.eu-west-1.amazonaws.com/my.bucket/a%20b/c"],
+    ["with path style", { forcePathStyle: true }, "https://s3.eu-west-1.amazonaws.com/my-bucket/a%20b/c"],
+    ["at an endpoint", { endpoint: "http://127.0.0.1:9000" }, "http://127.0.0.1:9000/my-bucket/a%20b/c"],
+    ["at an endpoint with a path", { endpoint: "https://gate/s3/" }, "https://gate/s3/my-bucket/a%20b/c"],
+    ["at an IPv6 endpoint", { endpoint: "http://[::1]:9000" }, "http://[::1]:9000/my-bucket/a%20b/c"],
+    [
+      "at an endpoint by host name",
+      { endpoint: "https://r2.dev", forcePathStyle: false },
+      "https://my-bucket.r2.dev/a%20b/c",
+    ],
+    [
+      "at a numeric endpoint, which has no sub-domains",
+      { endpoint: "http://127.0.0.1:9", forcePathStyle: false },
+      "http://127.0.0.1:9/my-bucket/a%20b/c",
+    ],
+  ])("%s", async (_, options, address) => {
+    expect(await addressOf(options)).toBe(address);
+  });
+
+  test.each<[string, ConstructorParameters<typeof S3Client>[0], string]>([
+    ["region", {}, "https://my-bucket.s3.eu-west-1.amazonaws.com/a%20b/c"],
+    ["endpoint", { endpoint: "http://127.0.0.1:9000" }, "http://127.0.0.1:9000/my-bucket/a%20b/c"],
+    ["path style", { forcePathStyle: true }, "https://s3.eu-west-1.amazonaws.com/my-bucket/a%20b/c"],
+    ["dual stack", { useDualstackEndpoint: true }, "https://my-bucket.s3.dualstack.eu-west-1.amazonaws.com/a%20b/c"],
+    ["FIPS", { useFipsEndpoint: true }, "https://my-bucket.s3-fips.eu-west-1.amazonaws.com/a%20b/c"],
+    ["acceleration", { useAccelerateEndpoint: true }, "https://my-bucket.s3-accelerate.amazonaws.com/a%20b/c"],
+  ])("is what a client says: its %s", async (_, config, address) => {
+    const client = new S3Client({ region: "eu-west-1", credentials, ...config });
+    const { url } = await s3Store({ bucket: "my-bucket", client }).presign("a b/c", { operation: "delete" });
+    expect(url.slice(0, url.indexOf("?"))).toBe(address);
+    client.destroy();
+  });
+
+  test("comes from the environment when nothing else says it", async () => {
+    vi.stubEnv("AWS_REGION", "ap-south-1");
+    expect(await addressOf({ region: undefined })).toContain(".s3.ap-south-1.");
+    vi.stubEnv("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    expect(await addressOf({})).toContain("http://127.0.0.1:1/");
+    vi.stubEnv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2");
+    expect(await addressOf({})).toContain("http://127.0.0.1:2/");
+    expect(await addressOf({ endpoint: "http://127.0.0.1:3" })).toContain("http://127.0.0.1:3/");
+  });
+
+  test("is signed for us-east-1 at an endpoint without a region", async () => {
+    const store = s3Store({ bucket: "my-bucket", endpoint: "http://127.0.0.1:9", credentials });
+    expect((await store.presign("k", { operation: "delete" })).url).toMatch(
+      /Credential=AKIAEXAMPLE%2F\d{8}%2Fus-east-1%2Fs3/,
+    );
+  });
+});
+
+describe("misuse is a TypeError that says what is right", () => {
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ["no bucket", { bucket: undefined }, /bucket must be 3 to 63/],
+    ["a short bucket", { bucket: "ab" }, /"ab"/],
+    ["capitals", { bucket: "MyBucket" }, /lower-case/],
+    ["a path for a bucket", { bucket: "bucket/prefix" }, /bucket must/],
+    ["an address for a bucket", { bucket: "127.0.0.1" }, /bucket must/],
+    ["no region", { region: undefined }, /AWS_REGION/],
+    ["an odd region", { region: "eu west" }, /region must/],
+    ["an endpoint without a scheme", { endpoint: "localhost:9000" }, /"http:\/\/127.0.0.1:9000"/],
+    ["an endpoint with a query", { endpoint: "http://x/?a" }, /without a query/],
+    ["a small part", { partSize: 1_000 }, /partSize must be .* 5242880/],
+    ["no concurrency", { concurrency: 0 }, /concurrency must be .* 1/],
+    ["a client that is none", { client: {} }, /client must be an S3Client/],
+  ])("%s", (_, options, message) => {
+    expect(() => s3Store({ ...base, ...options } as unknown as S3StoreOptions)).toThrow(TypeError);
+    expect(() => s3Store({ ...base, ...options } as unknown as S3StoreOptions)).toThrow(message);
+  });
+
+  test("an empty key, which would be the bucket", async () => {
+    const store = s3Store({ ...base, endpoint: "http://127.0.0.1:9" });
+    await expect(store.get("")).rejects.toThrow(TypeError);
+    await expect(store.delete("")).rejects.toThrow(TypeError);
+    await expect(store.presign("", {})).rejects.toThrow(TypeError);
+  });
+});
+
+test.each([
+  ["S3 Express", "data--use1-az4--x-s3"],
+  ["an ARN", "arn:aws:s3:eu-west-1:123456789012:accesspoint/x"],
+  ["a multi-region access point", "mfzwi23gnjvgw.mrap"],
+])("%s is refused as unsupported", (_, bucket) => {
+  expect(() => s3Store({ ...base, bucket })).toThrow(expect.objectContaining({ code: "ERR_UNSUPPORTED" }));
+});
+
+test("acceleration of a bucket with dots is refused as unsupported", async () => {
+  const client = new S3Client({ region: "eu-west-1", credentials, useAccelerateEndpoint: true });
+  await expect(s3Store({ bucket: "my.bucket", client }).presign("k", { operation: "delete" })).rejects.toMatchObject({
+    code: "ERR_UNSUPPORTED",
+  });
+  client.destroy();
+});
+
+describe("credentials", () => {
+  test("of a provider are asked for once, however many wait, and again five minutes before they end", async () => {
+    vi.useFakeTimers({ now: 1_000_000_000_000 });
+    const provider = vi.fn(async () => ({ ...credentials, expiration: new Date(Date.now() + 3_600_000) }));
+    const source = new CredentialSource(provider, "s3:x");
+    await Promise.all([source.get(), source.get(), source.get()]);
+    vi.setSystemTime(1_000_000_000_000 + 54 * 60_000);
+    await source.get();
+    expect(provider).toHaveBeenCalledTimes(1);
+    vi.setSystemTime(1_000_000_000_000 + 56 * 60_000);
+    await Promise.all([source.get(), source.get()]);
+    expect(provider).toHaveBeenCalledTimes(2);
+  });
+
+  test("that still hold are used when the provider fails to renew them", async () => {
+    vi.useFakeTimers({ now: 1_000_000_000_000 });
+    const old = { ...credentials, expiration: new Date(1_000_000_000_000 + 600_000) };
+    const provider = vi.fn().mockResolvedValueOnce(old).mockRejectedValue(new Error("down"));
+    const source = new CredentialSource(provider, "s3:x");
+    await source.get();
+    vi.setSystemTime(1_000_000_000_000 + 400_000);
+    expect(await source.get()).toBe(old);
+    vi.setSystemTime(1_000_000_000_000 + 700_000);
+    await expect(source.get()).rejects.toMatchObject({ code: "ERR_CREDENTIALS" });
+  });
+
+  test("that cannot be had are an error with what to do, and are asked for again the next time", async () => {
+    const provider = vi.fn().mockRejectedValueOnce(new Error("no role")).mockResolvedValue(credentials);
+    const store = s3Store({ ...base, credentials: provider });
+    await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({
+      code: "ERR_CREDENTIALS",
+      store: "s3:my-bucket",
+      message: expect.stringMatching(/no role.*AWS_ACCESS_KEY_ID/),
+    });
+    expect((await store.presign("k", { operation: "delete" })).url).toContain("AKIAEXAMPLE");
+  });
+
+  test("without a secret are refused at once", async () => {
+    expect(() => s3Store({ ...base, credentials: { accessKeyId: "x" } as never })).toThrow(
+      expect.objectContaining({ code: "ERR_CREDENTIALS" }),
+    );
+  });
+
+  test("of the environment need nothing of the SDK's chain", async () => {
+    vi.stubEnv("AWS_ACCESS_KEY_ID", "AKIAENV");
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", "secret");
+    vi.stubEnv("AWS_SESSION_TOKEN", "t/k+n");
+    const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
+    const { url } = await store.presign("k", { operation: "delete" });
+    expect(url).toContain("AKIAENV");
+    expect(url).toContain("X-Amz-Security-Token=t%2Fk%2Bn");
+  });
+});
+
+test("a peer that is not installed is an error with the command that installs it", async () => {
+  const missing = "@aws-sdk/not-installed";
+  const load = () => import(/* @vite-ignore */ missing);
+  await expect(peer(load, "@aws-sdk/s3-request-presigner", "s3:x")).rejects.toMatchObject({
+    code: "ERR_MISSING_PEER",
+    message: expect.stringContaining("npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner"),
+  });
+});
