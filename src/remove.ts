@@ -1,4 +1,5 @@
 import { isBucketCacheError } from "./errors.js";
+import { asBucketCacheError } from "./events.js";
 import type { ExpiredObject, Layers } from "./layers.js";
 import { forEachPooled } from "./pool.js";
 import type { CallOptions } from "./types.js";
@@ -75,7 +76,9 @@ export function discardExpired(
     } catch (error) {
       // Somebody was faster; or those who may only read leave the deleting to those who may.
       const code = isBucketCacheError(error) ? error.code : undefined;
-      if (code !== "ERR_CONFLICT" && code !== "ERR_FORBIDDEN" && code !== "ERR_UNSUPPORTED") throw error;
+      if (code !== "ERR_CONFLICT" && code !== "ERR_FORBIDDEN" && code !== "ERR_UNSUPPORTED") {
+        throw asBucketCacheError(error, key, store.name);
+      }
     } finally {
       layers.order.end(token);
     }
