@@ -9,6 +9,8 @@ export interface Encoded {
   codec: string;
   contentType: string;
   body: Bytes;
+  /** Reading gives something else than was written: an object was stored as what its `toJSON` gave. */
+  converted?: boolean;
 }
 
 const BUILT_IN = ["json", "text", "bytes", "tagged"];
@@ -112,14 +114,19 @@ function json(text: string): Encoded {
 function encodeTagged(value: unknown): Encoded {
   const write = (notes: ValueNotes) =>
     writeTagged(value, "value", "store plain data, or give createCache a codec for it", notes);
-  const notes: ValueNotes = { escape: true, tagged: false, lookalike: false };
+  const notes: ValueNotes = { escape: true, tagged: false, lookalike: false, converted: false };
   const text = write(notes);
   // A string comes here for its lone surrogate.
   if (notes.tagged || typeof value === "string") {
-    return { codec: "tagged", contentType: "application/vnd.bucketcache+json", body: utf8(text) };
+    return {
+      codec: "tagged",
+      contentType: "application/vnd.bucketcache+json",
+      body: utf8(text),
+      converted: notes.converted,
+    };
   }
   // Plain after all: by way of toJSON, or deeper than isJson looks. Nothing is escaped where there are no tags.
-  return json(notes.lookalike ? write({ ...notes, escape: false }) : text);
+  return { ...json(notes.lookalike ? write({ ...notes, escape: false }) : text), converted: notes.converted };
 }
 
 let decoder: TextDecoder | undefined;

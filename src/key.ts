@@ -1,4 +1,4 @@
-import SparkMD5 from "spark-md5";
+import { md5 } from "./md5.js";
 import { toBase64, utf8 } from "./bytes.js";
 import { hasLoneSurrogate } from "./plain.js";
 import { nodeBuiltin } from "./runtime.js";
@@ -36,7 +36,7 @@ export function cacheKey(name: string, args: readonly unknown[]): string {
 
 /** The key of a canonical text. */
 export function digestKey(name: string, canonical: string): string {
-  return `${sanitizeName(name)}/${SparkMD5.hash(canonical)}`;
+  return `${sanitizeName(name)}/${md5(canonical)}`;
 }
 
 /**

@@ -9,6 +9,8 @@ export interface ValueNotes {
   tagged: boolean;
   /** Set when a plain object that looks like a tag was met. */
   lookalike: boolean;
+  /** Set when an object was written as what its `toJSON` gave. */
+  converted: boolean;
 }
 
 /** Levels of nesting, tags included, beyond which data is refused rather than the stack exhausted. The reader's limit too. */
@@ -106,6 +108,7 @@ function writeObject(value: object, depth: number, ancestors: Set<object> | unde
       if (item === undefined) continue;
       if (typeof item === "function" && key === "toJSON") {
         key = undefined;
+        if (notes !== undefined) notes.converted = true;
         return write(item.call(value, ""), depth, ancestors, notes);
       }
       if (count++ > 0) text += ",";
@@ -133,7 +136,10 @@ function writeInstance(value: object, depth: number, ancestors: Set<object> | un
     return tag(brand.name, write(brand.data, depth, ancestors, notes), notes);
   }
   const { toJSON } = value as { toJSON?: unknown };
-  if (typeof toJSON === "function") return write(toJSON.call(value, ""), depth, ancestors, notes);
+  if (typeof toJSON === "function") {
+    if (notes !== undefined) notes.converted = true;
+    return write(toJSON.call(value, ""), depth, ancestors, notes);
+  }
   const name = (value as { constructor?: { name?: unknown } }).constructor?.name;
   throw new Refusal(`is an instance of ${typeof name === "string" && name !== "" ? name : "a class"} without toJSON`);
 }

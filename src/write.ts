@@ -62,11 +62,11 @@ export function setValue(
   const startedAt = performance.now();
   if (policy.background) {
     const now = layers.clock.now() / 1000;
-    layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), true);
+    layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), !encoded.converted);
   }
   const work = replacing(layers, key, token, async () => {
     const { info, size, isNewest } = await putValue(layers, key, encoded, policy, undefined, {}, options);
-    if (isNewest) layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
+    if (isNewest) layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded && !encoded.converted);
     else layers.memory?.delete(key);
     emitSet(layers, key, size, startedAt);
     layers.announce?.(key);
@@ -153,7 +153,9 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
   const weight = encoded.body.byteLength;
   const early = unwritten(layers.clock.now() / 1000, policy.ttl, encoded, keyHash);
   if (token.superseded) return layers.keep(key, value, weight, early, false);
-  if (condition === undefined) return layers.keep(key, value, weight, early, true);
+  // A hit in memory must be what a hit in the store is.
+  const isExact = !encoded.converted;
+  if (condition === undefined) return layers.keep(key, value, weight, early, isExact);
 
   const startedAt = performance.now();
   const work = (token: Token, signal: AbortSignal | undefined): Promise<Found> =>
@@ -162,7 +164,7 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
       try {
         const { info, size } = await putValue(layers, key, encoded, policy, keyHash, condition, { signal });
         layers.order.supersedeReaders(key, token);
-        const found = layers.keep(key, value, weight, info, !token.superseded);
+        const found = layers.keep(key, value, weight, info, isExact && !token.superseded);
         emitSet(layers, key, size, startedAt);
         return found;
       } catch (error) {
@@ -172,7 +174,7 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
         }
         if (isUnavailable(error) && layers.settings.bypassUnavailable) {
           layers.events.error(layers.keyOf(key), error);
-          return layers.keep(key, value, weight, early, !token.superseded);
+          return layers.keep(key, value, weight, early, isExact && !token.superseded);
         }
         if (!token.superseded) layers.memory?.delete(key);
         throw error;
@@ -180,7 +182,7 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
     });
 
   if (!policy.background) return work(token, call.signal);
-  const found = layers.keep(key, value, weight, early, true);
+  const found = layers.keep(key, value, weight, early, isExact);
   // The load ends before its write: from here on a token of the write's own watches for newer values.
   const own = layers.order.begin(key, true);
   const written = work(own, undefined).finally(() => layers.order.end(own));

@@ -364,3 +364,10 @@ describe("what other programs stored", () => {
     });
   });
 });
+
+test("tells values that come back as something else, because toJSON took their place", () => {
+  const price = { toJSON: () => "1.50 EUR" };
+  expect(encode({ price }).converted).toBe(true);
+  expect(encode([price, new Date(0)]).converted).toBe(true);
+  expect(encode({ price: "1.50 EUR", at: new Date(0), site: new URL("https://example.com") }).converted).toBeFalsy();
+});

@@ -1,4 +1,4 @@
-import SparkMD5 from "spark-md5";
+import { md5 } from "../md5.js";
 import { bodyStream, concat, toBase64 } from "../bytes.js";
 import { BucketCacheError } from "../errors.js";
 import type { Bytes, ObjectStore } from "../types.js";
@@ -78,7 +78,7 @@ export function memoryStore(): ObjectStore {
         if (toBase64(new Uint8Array(digest)) !== sha256) throw wrongDigest({ key, store: name });
       }
       checkConditions(objects.get(key)?.head, { ifMatch, ifNoneMatch }, { key, store: name });
-      const etag = `"${SparkMD5.ArrayBuffer.hash(bytes.buffer)}"`;
+      const etag = `"${md5(bytes)}"`;
       const size = bytes.byteLength;
       objects.set(key, { bytes, head: { size, etag, lastModified: new Date(), contentType, metadata, cacheControl } });
       if (ArrayBuffer.isView(body)) onProgress?.({ loaded: size, total: size });
