@@ -108,21 +108,21 @@ export class Lru {
     this.#nodes.set(record.key, node);
     this.#bytes += node.weight;
     this.#link(node);
-    while (this.#nodes.size > this.#maxEntries || this.#bytes > this.#maxBytes) {
-      const last = this.#oldest as MemoryNode;
-      this.#remove(last);
-      this.#onEvict(last);
-    }
+    this.#shrink();
     return node;
   }
 
   /** Lets a wrapped function find the node by its own memo; the memo forgets it when memory does. */
   remember(node: MemoryNode, memo: Map<string, MemoryNode>, memoKey: string): void {
-    if (this.#nodes.get(node.key) !== node) return;
-    if (node.memo !== undefined && (node.memo !== memo || node.memoKey !== memoKey)) this.#forget(node);
+    if (this.#nodes.get(node.key) !== node || (node.memo === memo && node.memoKey === memoKey)) return;
+    this.#forget(node);
+    if (node.weight + memoKey.length > this.#maxBytes) return;
     node.memo = memo;
     node.memoKey = memoKey;
+    node.weight += memoKey.length;
+    this.#bytes += memoKey.length;
     memo.set(memoKey, node);
+    this.#shrink();
   }
 
   delete(key: string): void {
@@ -139,14 +139,25 @@ export class Lru {
 
   #remove(node: MemoryNode): void {
     this.#nodes.delete(node.key);
+    this.#forget(node);
     this.#bytes -= node.weight;
     this.#unlink(node);
-    this.#forget(node);
+  }
+
+  #shrink(): void {
+    while (this.#nodes.size > this.#maxEntries || this.#bytes > this.#maxBytes) {
+      const last = this.#oldest as MemoryNode;
+      this.#remove(last);
+      this.#onEvict(last);
+    }
   }
 
   #forget(node: MemoryNode): void {
-    if (node.memo?.get(node.memoKey) === node) node.memo.delete(node.memoKey);
+    if (node.memo === undefined) return;
+    if (node.memo.get(node.memoKey) === node) node.memo.delete(node.memoKey);
     node.memo = undefined;
+    node.weight -= node.memoKey.length;
+    this.#bytes -= node.memoKey.length;
   }
 
   #link(node: MemoryNode): void {
