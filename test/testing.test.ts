@@ -1,0 +1,487 @@
+import { BucketCacheError, type ObjectStore } from "bucketcache";
+import { memoryStore } from "bucketcache/memory";
+import { type Fault, faultyStore, storeConformance } from "bucketcache/testing";
+import fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import { utf8 } from "../src/bytes.js";
+import { INTERNALS, READ_ALL } from "../src/internals.js";
+
+const PLAIN = { contentType: "text/plain", metadata: {} };
+
+type Get = Awaited<ReturnType<ObjectStore["get"]>>;
+type Found = Exclude<Get, "not-modified" | undefined>;
+
+/** A store in memory of which some methods are replaced. */
+function mutant(change: (good: ObjectStore) => Partial<ObjectStore>): () => Promise<ObjectStore> {
+  return async () => {
+    const good = memoryStore();
+    return { ...good, ...change(good) };
+  };
+}
+
+/** A store that changes what get returns. */
+const reading = (change: (found: Found) => Partial<Found>): (() => Promise<ObjectStore>) =>
+  mutant((good) => ({
+    async get(key, options) {
+      const found = await good.get(key, options);
+      return typeof found === "object" ? { ...found, ...change(found) } : found;
+    },
+  }));
+
+async function bytesOf(body: unknown): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(body as ReadableStream).arrayBuffer());
+}
+
+/** The names of the promises that a store breaks, of those asked for. */
+async function broken(makeStore: () => Promise<ObjectStore>, asked = /./): Promise<string[]> {
+  const tests: [name: string, body: () => Promise<void> | void][] = [];
+  storeConformance({ describe: (_, body) => body(), test: (name, body) => void tests.push([name, body]) }, makeStore);
+  const names: string[] = [];
+  for (const [name, body] of tests) {
+    if (!asked.test(name)) continue;
+    try {
+      await body();
+    } catch {
+      names.push(name);
+    }
+  }
+  return names;
+}
+
+const caught: Record<string, [makeStore: () => Promise<ObjectStore>, promise: RegExp]> = {
+  "loses metadata": [
+    mutant((good) => ({ put: (k, b, o) => good.put(k, b, { ...o, metadata: {} }) })),
+    /content type and metadata/,
+  ],
+  "forgets the content type": [reading(() => ({ contentType: "binary/octet-stream" })), /content type and metadata/],
+  "tells the size of the part instead of the whole": [
+    mutant((good) => ({
+      async get(key, options) {
+        const found = await good.get(key, options);
+        if (typeof found !== "object" || options?.range === undefined) return found;
+        return { ...found, size: options.range.length ?? 1 };
+      },
+    })),
+    /reads a part/,
+  ],
+  "ignores ranges": [
+    mutant((good) => ({ get: (key, { range: _, ...rest } = {}) => good.get(key, rest) })),
+    /reads a part/,
+  ],
+  "fails for an absent object": [
+    mutant((good) => ({
+      async get(key, options) {
+        const found = await good.get(key, options);
+        if (found === undefined) throw new BucketCacheError("ERR_STORE", "404");
+        return found;
+      },
+    })),
+    /finds nothing/,
+  ],
+  "decodes keys once too often": [
+    mutant((good) => ({
+      put: (key, b, o) => good.put(key.replaceAll("%20", " "), b, o),
+      get: (key, o) => good.get(key.replaceAll("%20", " "), o),
+      head: (key, o) => good.head(key.replaceAll("%20", " "), o),
+    })),
+    /deletes|odd keys|begins with the prefix/,
+  ],
+  "ignores case": [
+    mutant((good) => ({
+      put: (key, b, o) => good.put(key.toLowerCase(), b, o),
+      get: (key, o) => good.get(key.toLowerCase(), o),
+      head: (key, o) => good.head(key.toLowerCase(), o),
+      delete: (key, o) => good.delete(key.toLowerCase(), o),
+    })),
+    /odd keys/,
+  ],
+  "never answers not-modified": [
+    mutant((good) => ({ get: (key, { ifNoneMatch: _, ...rest } = {}) => good.get(key, rest) })),
+    /not-modified/,
+  ],
+  "always answers not-modified": [
+    mutant((good) => ({ get: async (key, o) => (o?.ifNoneMatch ? "not-modified" : good.get(key, o)) })),
+    /not-modified/,
+  ],
+  "hands out its own metadata": [
+    () => {
+      const good = memoryStore();
+      const shared = new Map<string, Record<string, string>>();
+      return Promise.resolve({
+        ...good,
+        async head(key, options) {
+          const found = await good.head(key, options);
+          if (found === undefined) return undefined;
+          if (!shared.has(key)) shared.set(key, found.metadata);
+          return { ...found, metadata: shared.get(key) ?? {} };
+        },
+      } satisfies ObjectStore);
+    },
+    /reader's to change/,
+  ],
+  "hands out its own bytes": [
+    () => {
+      const good = memoryStore();
+      const shared = new Map<string, Uint8Array<ArrayBuffer>>();
+      return Promise.resolve({
+        ...good,
+        async get(key, options) {
+          const found = await good.get(key, options);
+          if (typeof found !== "object" || options?.range) return found;
+          const bytes = shared.get(key + found.etag) ?? new Uint8Array(await bytesOf(found.body));
+          shared.set(key + found.etag, bytes);
+          return {
+            ...found,
+            body: new Blob([]).stream().pipeThrough(new TransformStream({ start: (c) => c.enqueue(bytes) })),
+          };
+        },
+      } satisfies ObjectStore);
+    },
+    /Uint8Array, which are the reader's/,
+  ],
+  "keeps a part of a failed write": [
+    mutant((good) => ({
+      async put(key, body, options) {
+        if (!("getReader" in body)) return good.put(key, body, options);
+        const chunks: Uint8Array[] = [];
+        try {
+          for await (const chunk of body) chunks.push(chunk);
+        } catch (error) {
+          await good.put(key, new Blob(chunks as BlobPart[]), options);
+          throw error;
+        }
+        return good.put(key, new Blob(chunks as BlobPart[]), options);
+      },
+    })),
+    /when a stream fails/,
+  ],
+  "swallows the failure of a stream": [
+    mutant((good) => ({
+      put: (key, body, options) =>
+        good.put(key, body, options).catch((error: unknown) => {
+          if ((error as Error).message === "the source broke") return { etag: '"x"' };
+          throw error;
+        }),
+    })),
+    /when a stream fails/,
+  ],
+  "deletes before it writes": [
+    mutant((good) => ({
+      async put(key, body, options) {
+        if (!options.ifMatch && !options.ifNoneMatch) await good.delete(key);
+        return good.put(key, body, options);
+      },
+    })),
+    /leaves what was there when/,
+  ],
+  "wraps the reason of an abort": [
+    mutant((good) => ({
+      head: (key, o) =>
+        good.head(key, o).catch((cause: unknown) => {
+          throw new Error("aborted", { cause });
+        }),
+    })),
+    /reason of a signal/,
+  ],
+  "ignores the signal of a delete": [mutant((good) => ({ delete: (key) => good.delete(key) })), /reason of a signal/],
+  "ignores the signal of a list": [mutant((good) => ({ list: (prefix) => good.list(prefix) })), /reason of a signal/],
+  "ignores ifNoneMatch": [
+    mutant((good) => ({ put: (key, b, { ifNoneMatch: _, ...o }) => good.put(key, b, o) })),
+    /ifNoneMatch only|eight writers/,
+  ],
+  "checks ifNoneMatch too early": [
+    mutant((good) => ({
+      async put(key, body, { ifNoneMatch, ...options }) {
+        if (ifNoneMatch && (await good.head(key))) throw new BucketCacheError("ERR_CONFLICT", "exists");
+        await Promise.resolve();
+        return good.put(key, body, options);
+      },
+    })),
+    /eight writers/,
+  ],
+  "ignores ifMatch": [
+    mutant((good) => ({ put: (key, b, { ifMatch: _, ...o }) => good.put(key, b, o) })),
+    /ifMatch only/,
+  ],
+  "calls a conflict by another code": [
+    mutant((good) => ({
+      put: (key, b, o) =>
+        good.put(key, b, o).catch((cause: unknown) => {
+          throw new BucketCacheError("ERR_STORE", "412", { cause });
+        }),
+    })),
+    /ifMatch only/,
+  ],
+  "ignores the digest": [mutant((good) => ({ put: (key, b, { sha256: _, ...o }) => good.put(key, b, o) })), /SHA-256/],
+  "tells no progress": [
+    mutant((good) => ({ put: (key, b, { onProgress: _, ...o }) => good.put(key, b, o) })),
+    /progress/,
+  ],
+  "writes the whole buffer of a view": [
+    mutant((good) => ({
+      put: (key, b, o) => good.put(key, ArrayBuffer.isView(b) ? new Uint8Array(b.buffer.slice(0)) : b, o),
+    })),
+    /that a view shows/,
+  ],
+  "merges metadata": [
+    mutant((good) => ({
+      async put(key, b, o) {
+        return good.put(key, b, { ...o, metadata: { ...(await good.head(key))?.metadata, ...o.metadata } });
+      },
+    })),
+    /replaces an object whole/,
+  ],
+  "has one ETag for all": [
+    mutant((good) => ({
+      put: async (key, b, o) => (await good.put(key, b, o)) && { etag: '"x"' },
+      head: async (key, o) => {
+        const head = await good.head(key, o);
+        return head && { ...head, etag: '"x"' };
+      },
+    })),
+    /replaces an object whole/,
+  ],
+  "deletes nothing": [mutant(() => ({ delete: async (_, o) => o?.signal?.throwIfAborted() })), /deletes an object/],
+  "deletes nothing when asked with an ETag": [
+    mutant((good) => ({ delete: async (key, o) => (o?.ifMatch ? undefined : good.delete(key, o)) })),
+    /never claims a deletion/,
+  ],
+  "fails to delete what is absent": [
+    mutant((good) => ({
+      async delete(key, options) {
+        if ((await good.head(key)) === undefined) throw new BucketCacheError("ERR_STORE", "404");
+        return good.delete(key, options);
+      },
+    })),
+    /absent one for deleted/,
+  ],
+  "deletes many by prefix": [
+    mutant((good) => ({
+      async deleteMany(keys, options) {
+        options?.signal?.throwIfAborted();
+        for (const prefix of keys) for await (const { key } of good.list(prefix)) await good.delete(key);
+      },
+    })),
+    /deletes many/,
+  ],
+  "lists one page": [
+    mutant((good) => ({
+      async *list(prefix, options) {
+        let left = 1_000;
+        for await (const object of good.list(prefix, options)) if (left-- > 0) yield object;
+      },
+    })),
+    /more than a thousand/,
+  ],
+  "lists in UTF-16 order": [
+    mutant((good) => ({
+      async *list(prefix, options) {
+        const all = [];
+        for await (const object of good.list(prefix, options)) all.push(object);
+        yield* all.sort((a, b) => (a.key < b.key ? -1 : 1));
+      },
+    })),
+    /order of the keys/,
+  ],
+  "lists whole folders": [
+    mutant((good) => ({ list: (prefix, options) => good.list(prefix.slice(0, prefix.lastIndexOf("/") + 1), options) })),
+    /begins with the prefix/,
+  ],
+  "hangs after some bodies that were cancelled": [
+    () => {
+      const good = memoryStore();
+      let open = 0;
+      return Promise.resolve({
+        ...good,
+        get: async (key, options) =>
+          ++open > 50 ? Promise.reject(new Error("no socket is free")) : good.get(key, options),
+      } satisfies ObjectStore);
+    },
+    /cancelled/,
+  ],
+};
+
+describe("storeConformance", () => {
+  test("passes a store that keeps every promise, one with fewer methods, and one that ignores ifMatch on delete", async () => {
+    expect(await broken(async () => memoryStore())).toEqual([]);
+    const lenient = mutant((good) => ({ delete: (key, { ifMatch: _, ...o } = {}) => good.delete(key, o) }));
+    expect(await broken(lenient, /delete/)).toEqual([]);
+    const minimal = async (): Promise<ObjectStore> => {
+      const { deleteMany: _, ...rest } = memoryStore();
+      return rest;
+    };
+    expect(await broken(minimal, /delete/)).toEqual([]);
+  }, 60_000);
+
+  test("may be given the same store each time, and leaves it as it was", async () => {
+    const store = memoryStore();
+    await store.put("conformance/mine", utf8("x"), PLAIN);
+    expect(await broken(async () => store)).toEqual([]);
+    const keys: string[] = [];
+    for await (const { key } of store.list("")) keys.push(key);
+    expect(keys).toEqual(["conformance/mine"]);
+  }, 60_000);
+
+  for (const [name, [makeStore, promise]] of Object.entries(caught)) {
+    test(`catches a store that ${name}`, async () => {
+      expect(await broken(makeStore, promise)).not.toEqual([]);
+    }, 60_000);
+  }
+});
+
+describe("faultyStore", () => {
+  const filled = async (faults?: Fault[], seed?: number): Promise<ReturnType<typeof faultyStore>> => {
+    const inner = memoryStore();
+    for (const key of ["a", "b", "folder/c"]) await inner.put(key, utf8("0123456789"), PLAIN);
+    return faultyStore(inner, { ...(faults && { faults }), ...(seed !== undefined && { seed }) });
+  };
+  const bodyOf = async (store: ObjectStore, key: string): Promise<string> => {
+    const found = await store.get(key);
+    return Buffer.from(await bytesOf((found as Found).body)).toString();
+  };
+
+  test("keeps every promise of the store while there is no fault", async () => {
+    expect(await broken(async () => faultyStore(memoryStore()))).toEqual([]);
+  }, 60_000);
+
+  test("fails each operation that a fault names, as a store that is down, and no other", async () => {
+    const calls: Record<NonNullable<Fault["operation"]>, (store: ObjectStore) => Promise<unknown>> = {
+      get: (store) => store.get("a"),
+      head: (store) => store.head("a"),
+      put: (store) => store.put("a", utf8("x"), PLAIN),
+      delete: (store) => store.delete("a"),
+      list: async (store) => {
+        for await (const _ of store.list("")) return;
+      },
+    };
+    for (const operation of Object.keys(calls) as (keyof typeof calls)[]) {
+      const store = await filled([{ operation }]);
+      for (const [name, call] of Object.entries(calls)) {
+        if (name === operation) await expect(call(store)).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
+        else await call(store);
+      }
+    }
+    await expect((await filled([{ operation: "delete" }])).deleteMany?.(["a"])).rejects.toMatchObject({
+      code: "ERR_UNAVAILABLE",
+    });
+  });
+
+  test("picks keys by pattern, also with the flag g, and rejects with the error given", async () => {
+    const error = new Error("mine");
+    const store = await filled([{ key: /^folder\//g, error }]);
+    for (let i = 0; i < 3; i++) await expect(store.get("folder/c")).rejects.toBe(error);
+    await expect(store.deleteMany?.(["a", "folder/c"])).rejects.toBe(error);
+    expect(await bodyOf(store, "a")).toBe("0123456789");
+  });
+
+  test("takes faults away and adds them while it works", async () => {
+    const given: Fault[] = [{ operation: "get" }];
+    const store = await filled(given);
+    await expect(store.get("a")).rejects.toThrow();
+    store.faults.length = 0;
+    expect(await bodyOf(store, "a")).toBe("0123456789");
+    store.faults.push({ operation: "put" });
+    await expect(store.put("a", utf8("x"), PLAIN)).rejects.toThrow();
+    expect(given).toHaveLength(1);
+  });
+
+  test("repeats its random faults by the seed", async () => {
+    const outcomes = async (seed: number): Promise<string> => {
+      const store = await filled([{ probability: 0.5 }], seed);
+      let text = "";
+      for (let i = 0; i < 64; i++)
+        text += await store.head("a").then(
+          () => ".",
+          () => "x",
+        );
+      return text;
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.integer(), async (seed) => {
+        const once = await outcomes(seed);
+        expect(await outcomes(seed)).toBe(once);
+        // Half of 64; that it is never outside these has odds of one in ten million.
+        const failed = [...once].filter((one) => one === "x").length;
+        expect(failed).toBeGreaterThan(10);
+        expect(failed).toBeLessThan(54);
+      }),
+      { numRuns: 20 },
+    );
+    expect(await outcomes(1)).not.toBe(await outcomes(2));
+    const never = await filled([{ probability: 0 }]);
+    for (let i = 0; i < 50; i++) await never.head("a");
+  });
+
+  test("waits before it answers, and an abort ends the wait", async () => {
+    vi.useFakeTimers();
+    try {
+      const store = await filled([{ delay: 5_000 }]);
+      let answered = false;
+      const head = store.head("a").then(() => (answered = true));
+      await vi.advanceTimersByTimeAsync(4_999);
+      expect(answered).toBe(false);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(await head).toBe(true);
+      const controller = new AbortController();
+      const get = store.get("a", { signal: controller.signal });
+      controller.abort("enough");
+      await expect(get).rejects.toBe("enough");
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("breaks a body off after so many bytes, which arrive, with an error", async () => {
+    const store = await filled([{ operation: "get", truncate: 4 }]);
+    const reader = ((await store.get("a")) as Found).body.getReader();
+    const first = await reader.read();
+    expect(Buffer.from(first.value as Uint8Array).toString()).toBe("0123");
+    await expect(reader.read()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: "a" });
+
+    const error = new Error("mine");
+    store.faults.splice(0, 1, { truncate: 0, error });
+    await expect(bodyOf(store, "a")).rejects.toBe(error);
+    // Only a longer body is broken, and only that of a get.
+    store.faults.splice(0, 1, { truncate: 10 });
+    expect(await bodyOf(store, "a")).toBe("0123456789");
+    await store.put("a", utf8("x"), PLAIN);
+  });
+
+  test("leaves no way around a body that breaks off", async () => {
+    const inner = memoryStore();
+    await inner.put("a", utf8("0123456789"), PLAIN);
+    const fast: ObjectStore = {
+      ...inner,
+      get: async (key, options) => ({
+        ...((await inner.get(key, options)) as Found),
+        [READ_ALL]: async () => utf8("0123456789"),
+      }),
+    };
+    const store = faultyStore(fast);
+    expect(READ_ALL in ((await store.get("a")) as object)).toBe(true);
+    store.faults.push({ truncate: 1 });
+    expect(READ_ALL in ((await store.get("a")) as object)).toBe(false);
+    await expect(bodyOf(store, "a")).rejects.toThrow();
+  });
+
+  test("passes on what our own stores know, and can do only what the store can", async () => {
+    const internals = { clock: {} };
+    const { deleteMany: _, ...inner } = memoryStore();
+    const store = faultyStore({ ...inner, [INTERNALS]: internals } as ObjectStore);
+    expect((store as { [INTERNALS]?: unknown })[INTERNALS]).toBe(internals);
+    expect(store.deleteMany).toBeUndefined();
+    expect(store.presign).toBeUndefined();
+    const able = faultyStore({ ...inner, presign: async (key) => ({ key }) as never, close: async () => {} });
+    expect(await able.presign?.("k", {})).toEqual({ key: "k" });
+    await able.close?.();
+  });
+
+  test("cancels the source of a put that it refuses", async () => {
+    const store = await filled([{ operation: "put" }]);
+    let reason: unknown;
+    const source = new ReadableStream<Uint8Array>({ cancel: (why) => void (reason = why) });
+    const error: unknown = await store.put("a", source, PLAIN).catch((e: unknown) => e);
+    expect(reason).toBe(error);
+  });
+});
