@@ -23,6 +23,7 @@ export class Download {
   #received = 0;
   #failures = 0;
   #lastFailure = 0;
+  #left = false;
 
   constructor(
     response: Incoming,
@@ -97,7 +98,7 @@ export class Download {
           // A full queue asks for nothing, so no read would meet the abort.
           leave = onAbort(signal, () => {
             controller.error(signal?.reason);
-            this.#response.cancel();
+            this.#leave();
           });
         },
         pull: async (controller) => {
@@ -116,11 +117,17 @@ export class Download {
         },
         cancel: () => {
           leave();
-          this.#response.cancel();
+          this.#leave();
         },
       },
       new ByteLengthQueuingStrategy({ highWaterMark: READ_AHEAD }),
     );
+  }
+
+  /** Nobody reads on: what breaks off from here on is not resumed. */
+  #leave(): void {
+    this.#left = true;
+    this.#response.cancel();
   }
 
   #count(chunk: Uint8Array): void {
@@ -137,7 +144,7 @@ export class Download {
   }
 
   #tooLarge(maxBytes: number): Error {
-    this.#response.cancel();
+    this.#leave();
     return failure("ERR_TOO_LARGE", `the object is larger than the ${maxBytes} bytes that are allowed`, this.#purpose);
   }
 
@@ -148,7 +155,12 @@ export class Download {
     if (this.#received - this.#lastFailure >= PROGRESS) this.#failures = 0;
     this.#lastFailure = this.#received;
     // Without a length nobody can tell where the object ends.
-    if (this.#expected === undefined || troubleOf(reason).retry !== true || ++this.#failures >= this.#limits.attempts) {
+    if (
+      this.#left ||
+      this.#expected === undefined ||
+      troubleOf(reason).retry !== true ||
+      ++this.#failures >= this.#limits.attempts
+    ) {
       throw reason;
     }
     await pause(Math.random() * this.#limits.delay * 2 ** this.#failures, this.#signal);

@@ -59,6 +59,9 @@ export function fieldHeaders(fields: WriteFields): Record<string, string> {
   const control = fields.metadata["entry"] === undefined ? fields.cacheControl : cacheControl(fields.cacheControl);
   if (control !== undefined) headers["cache-control"] = control;
   for (const [name, value] of Object.entries(fields.metadata)) headers[`x-amz-meta-${name}`] = value;
+  for (const name in headers) {
+    if (!/^[\t -~]*$/.test(headers[name]!)) throw new TypeError(`${name} must be visible ASCII`);
+  }
   return headers;
 }
 

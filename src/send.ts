@@ -88,7 +88,9 @@ export class WebIncoming implements Incoming {
   }
 
   async drain(sink: (chunk: Uint8Array) => void): Promise<void> {
-    const size = Number(this.header("content-length") ?? Infinity);
+    // Bytes that the runtime decodes may be many more than were announced.
+    const encoded = (this.header("content-encoding") ?? "identity") !== "identity";
+    const size = encoded ? Infinity : Number(this.header("content-length") ?? Infinity);
     if (size <= WHOLE && this.#reader === undefined && !this.#over) {
       const all = await this.#guard(() => this.#response.arrayBuffer());
       this.#end();
@@ -158,7 +160,8 @@ export function fetchSend(custom?: FetchLike): Send {
     if (isBrowser()) init.cache = "no-store";
     try {
       const response = await (custom ?? globalThis.fetch)(url, init);
-      watchdog.stop();
+      // A body that nobody reads gives its connection back in the end.
+      watchdog.arm(silence);
       return new WebIncoming(response, watchdog, silence, settle);
     } catch (error) {
       throw settle(error);

@@ -550,6 +550,38 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     expect((await found(store)).metadata).toEqual({ entry: ENTRY });
   });
 
+  test("a stream that is cancelled while it waits is not resumed", async () => {
+    server.play((_, response) => {
+      response.writeHead(200, { "content-length": "100000", etag: '"e1"' });
+      response.write("01234");
+    });
+    const { body } = await found(client());
+    const reader = body.getReader();
+    await reader.read();
+    const waiting = reader.read();
+    await reader.cancel();
+    expect(await waiting).toEqual({ done: true, value: undefined });
+    await vi.waitFor(() => expect(busy()).toBe(0));
+    server.play(object("x"));
+    await client().head("k");
+    expect(server.seen.map(({ method }) => method)).toEqual(["HEAD"]);
+  });
+
+  test("a body that nobody reads gives its connection back after the silence, and can still be read", async () => {
+    server.play(object("x".repeat(3_000_000)));
+    const unread = await found(client({ silence: 50 }));
+    await vi.waitFor(() => expect(busy()).toBe(0));
+    expect((await unread[READ_ALL](1 << 22)).byteLength).toBe(3_000_000);
+  });
+
+  test("a content type that no header can hold is misuse", async () => {
+    server.play(ok());
+    await expect(client().put("k", bytes("x"), { ...FIELDS, contentType: "text/plain\r\nx: y" })).rejects.toThrow(
+      TypeError,
+    );
+    expect(server.seen).toHaveLength(0);
+  });
+
   test("a delete of an absent object is no error", async () => {
     server.play(refuse(404, "NoSuchKey"));
     await client().delete("k");

@@ -108,7 +108,7 @@ export function clientSend(config: Config): Send {
         },
         { abortSignal: inner },
       )) as { response: HandlerResponse };
-      watchdog.stop();
+      watchdog.arm(silence);
       return toIncoming(method, response, silence, watchdog, settle);
     } catch (error) {
       if ((error as { name?: string } | undefined)?.name === "TimeoutError")

@@ -149,8 +149,8 @@ export class NodeIncoming implements Incoming {
       this.#message.destroy();
     } else {
       // Reading the rest keeps the connection; a server that never sends it loses it after the silence.
-      this.#watchdog.arm(this.#silence);
       this.#flow(this.#sink);
+      this.#watchdog.arm(this.#silence);
     }
   }
 
@@ -158,6 +158,7 @@ export class NodeIncoming implements Incoming {
     this.#sink ??= sink;
     if (this.#flowing || this.#over) return;
     this.#flowing = true;
+    this.#watchdog.stop();
     this.#message.on("data", (chunk: Uint8Array) => {
       this.#watchdog.touch();
       this.#sink!(chunk);
@@ -242,7 +243,8 @@ export function nodeSend(): NodeSend | undefined {
       outgoing.on("error", (error: Error) => reject(settle(error)));
       outgoing.on("response", (message: NodeMessage) => {
         incoming = message;
-        watchdog.stop();
+        // A body that nobody reads gives its connection back in the end.
+        watchdog.arm(request.silence);
         const { statusCode } = message;
         // Who is refused before all is sent need not send the rest.
         message.once("end", () => outgoing.writableFinished || outgoing.destroy());
