@@ -56,7 +56,9 @@ export function openScreen(stream, env) {
       const speed = `${formatBytes((1_000 * plainBytes) / Math.max(1, ms))}/s`;
       const text = ended
         ? `${formatBytes(plainBytes)} as ${formatBytes(wireBytes)} gzip, ${formatDuration(ms)}`
-        : `${formatBytes(plainBytes)}, ${formatBytes(wireBytes)} ${moved}, ${speed}`;
+        : [formatBytes(plainBytes), wireBytes > 0 ? `${formatBytes(wireBytes)} ${moved}` : "", speed]
+            .filter(Boolean)
+            .join(", ");
       const line = renderProgress({ label, done, text }, styles);
       if (terminal) {
         idle();
