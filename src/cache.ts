@@ -228,6 +228,7 @@ class TwoLevelCache implements Cache {
   async *list(options: CallOptions & { prefix?: string } = {}): AsyncGenerator<ListedObject, undefined> {
     const layers = this.#layers;
     const { prefix, store } = layers.settings;
+    options.signal?.throwIfAborted();
     try {
       for await (const object of store.list(prefix + (options.prefix ?? ""), { signal: options.signal })) {
         if (!isReserved(prefix, object.key)) yield { ...object, key: layers.keyOf(object.key) };
@@ -240,6 +241,7 @@ class TwoLevelCache implements Cache {
   async clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void> {
     const layers = this.#layers;
     const below = clearedPrefix(options);
+    options.signal?.throwIfAborted();
     const objectPrefix = layers.settings.prefix + below;
     const forget = (): void => {
       layers.order.supersedeAll(objectPrefix);

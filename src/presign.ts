@@ -1,7 +1,16 @@
 import { toSeconds } from "./duration.js";
 import { BucketCacheError } from "./errors.js";
 import type { Layers } from "./layers.js";
-import type { Grant, PresignOptions } from "./types.js";
+import type { Grant, ObjectStore, PresignOptions } from "./types.js";
+
+/** @throws BucketCacheError `ERR_UNSUPPORTED` */
+export function requireSigner(store: ObjectStore, key?: string): NonNullable<ObjectStore["presign"]> {
+  if (store.presign !== undefined) return store.presign;
+  throw new BucketCacheError("ERR_UNSUPPORTED", `the ${store.name} store cannot presign; an s3Store can`, {
+    key,
+    store: store.name,
+  });
+}
 
 /**
  * A grant for one object.
@@ -19,14 +28,9 @@ export async function oneGrant(layers: Layers, key: string, options: PresignOpti
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) {
     throw new TypeError(`size must be a whole number of bytes; got ${String(size)}`);
   }
-  if (store.presign === undefined) {
-    throw new BucketCacheError("ERR_UNSUPPORTED", `the ${store.name} store cannot presign; an s3Store can`, {
-      key,
-      store: store.name,
-    });
-  }
+  const presign = requireSigner(store, key);
   try {
-    return await store.presign(key, options);
+    return await presign.call(store, key, options);
   } catch (error) {
     if (error instanceof TypeError) throw error;
     throw layers.failure(error, key, options.signal);

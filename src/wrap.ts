@@ -3,7 +3,7 @@ import { toSeconds } from "./duration.js";
 import type { Layers } from "./layers.js";
 import { accept, type Identity, load, loadBeyondMemory, type LoadRequest, refresh } from "./load.js";
 import type { MemoryNode } from "./lru.js";
-import { oneGrant } from "./presign.js";
+import { oneGrant, requireSigner } from "./presign.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "./types.js";
 import { discardExpired, remove } from "./remove.js";
@@ -111,6 +111,7 @@ class WrappedFunction {
         return self.#peek(args, call);
       },
       async invalidate(...args: unknown[]): Promise<void> {
+        call.signal?.throwIfAborted();
         await remove(self.#layers, self.#objectKey(self.#canonical(undefined, args)), call);
       },
       keyOf(...args: unknown[]): string {
@@ -186,6 +187,7 @@ class WrappedFunction {
 
   async #peek(args: Args, call: Call): Promise<unknown> {
     const layers = this.#layers;
+    call.signal?.throwIfAborted();
     const request = this.#request(undefined, args, this.#canonical(undefined, args), call);
     const startedAt = performance.now();
     const node = layers.recall(request.key);
@@ -205,6 +207,8 @@ class WrappedFunction {
 
   async #presign(args: Args, call: Call): Promise<Grant> {
     const layers = this.#layers;
+    call.signal?.throwIfAborted();
+    requireSigner(layers.settings.store);
     const request = this.#request(undefined, args, this.#canonical(undefined, args), call);
     // Memory is no proof: what is handed off must be in the store.
     const head = await layers.head(request.key, call.signal);

@@ -62,12 +62,13 @@ export function setValue(
   const startedAt = performance.now();
   if (policy.background) {
     const now = layers.clock.now() / 1000;
+    layers.memory?.delete(key);
     layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), !encoded.converted);
   }
   const work = replacing(layers, key, token, async () => {
     const { info, size, isNewest } = await putValue(layers, key, encoded, policy, undefined, {}, options);
-    if (isNewest) layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded && !encoded.converted);
-    else layers.memory?.delete(key);
+    if (!isNewest || encoded.converted) layers.memory?.delete(key);
+    else layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
     emitSet(layers, key, size, startedAt);
     layers.announce?.(key);
   });
@@ -155,6 +156,7 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
   if (token.superseded) return layers.keep(key, value, weight, early, false);
   // A hit in memory must be what a hit in the store is.
   const isExact = !encoded.converted;
+  if (!isExact) layers.memory?.delete(key);
   if (condition === undefined) return layers.keep(key, value, weight, early, isExact);
 
   const startedAt = performance.now();

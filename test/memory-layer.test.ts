@@ -180,6 +180,31 @@ describe("isolation", () => {
   });
 });
 
+describe("a value that reads back as something else, by its toJSON,", () => {
+  const price = { toJSON: () => 5 };
+
+  test("is the same from memory and from the store", async () => {
+    for (const write of ["await", "background"] as const) {
+      const { cache, other } = make({ write });
+      await cache.set("k", "old");
+      await cache.set("k", { price });
+      expect(await cache.get("k")).toEqual({ price: 5 });
+      await cache.flush();
+      expect(await cache.get("k")).toEqual({ price: 5 });
+      expect(await other.get("k")).toEqual({ price: 5 });
+    }
+  });
+
+  test("does not leave its predecessor in memory when a function returns it", async () => {
+    const { cache } = make();
+    const values: unknown[] = [{ price }, "old"];
+    const wrapped = cache.wrap(async () => values.pop(), { name: "f" });
+    expect(await wrapped()).toBe("old");
+    await wrapped.refresh();
+    expect(await wrapped()).toEqual({ price: 5 });
+  });
+});
+
 describe("revalidateAfter", () => {
   test("an explicit entry is checked by a conditional GET after 60 s, by default", async () => {
     vi.useFakeTimers();
