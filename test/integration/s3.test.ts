@@ -9,6 +9,7 @@ import {
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
 import { s3Store } from "bucketcache/s3";
+import { storeConformance } from "bucketcache/testing";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { makeBucket, type TestBucket } from "../support/bucket.js";
@@ -29,6 +30,17 @@ describe("s3Store on MinIO", () => {
     bucket = await makeBucket();
   });
   afterAll(async () => bucket.remove());
+
+  describe("as a store", () => {
+    const made: TestBucket[] = [];
+    afterAll(() => Promise.all(made.map(({ remove }) => remove())));
+
+    storeConformance({ describe, test }, async () => {
+      const one = await makeBucket();
+      made.push(one);
+      return s3Store(one.options);
+    });
+  });
 
   test.each([
     ["slow by 20 minutes", -20 * 60_000],
