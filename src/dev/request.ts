@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { isChecksumAlgorithm } from "./checksums.js";
 import { S3Error } from "./errors.js";
 
 const MAX_KEY_BYTES = 1024;
@@ -109,11 +110,15 @@ export class S3Request {
     return Math.min(Number(text), maximum);
   }
 
-  /** In a presigned request, `x-amz-*` parameters of the query count as headers: that is where some signers put them. */
+  /**
+   * In a presigned request, `x-amz-*` parameters of the query count as headers: that is where SDKs put them. S3 makes
+   * one exception, the values of checksums: SDKs compute those of a body that they have not seen.
+   */
   hoistQuery(): void {
     for (const { name, value } of this.parameters) {
       const lower = name.toLowerCase();
-      if (lower.startsWith("x-amz-") && !this.#hoisted.has(lower)) this.#hoisted.set(lower, value);
+      if (!lower.startsWith("x-amz-") || this.#hoisted.has(lower)) continue;
+      if (!isChecksumAlgorithm(lower.replace("x-amz-checksum-", ""))) this.#hoisted.set(lower, value);
     }
   }
 }
