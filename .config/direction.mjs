@@ -20,7 +20,7 @@ const MAY = {
   shared: ["leaf", "plumbing", "shared", "aws"],
   store: ["leaf", "plumbing", "shared", "aws"],
   cache: ["leaf", "plumbing", "cache"],
-  handler: ["leaf", "plumbing"],
+  handler: ["leaf", "plumbing", "handler"],
   testing: ["leaf", "plumbing", "testing"],
   index: ["leaf", "plumbing", "cache"],
   dev: ["leaf", "plumbing", "shared", "store", "dev", "node"],
@@ -31,8 +31,8 @@ const MAY = {
 function layerOf(file) {
   if (file.startsWith("cli/") || file.startsWith("dev/")) return file.slice(0, 3);
   if (file.startsWith("stores/")) return STORES.has(file) ? "store" : "shared";
-  if (file.startsWith("s3/") || file.startsWith("file/")) return "shared";
-  if (file.startsWith("testing/")) return "testing";
+  if (/^(s3|file|presigned)\//.test(file)) return "shared";
+  if (/^(testing|handler)\//.test(file)) return file.split("/", 1)[0];
   if (LEAVES.has(file)) return "leaf";
   if (PLUMBING.has(file)) return "plumbing";
   // All else is part of the cache, and so out of reach for stores: a new piece of plumbing is to be named above.
