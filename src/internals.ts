@@ -17,6 +17,8 @@ export type ReadAll = (maxBytes: number) => Promise<Bytes>;
 export interface StoreInternals {
   readonly clock?: StoreClock;
   readonly signer?: BucketSigner;
+  /** The store itself stamps `expires_at` on what is written, from a TTL and a clock that is right (a presign handler's). */
+  readonly stampsExpiry?: boolean;
 }
 
 export function internalsOf(store: ObjectStore): StoreInternals {
@@ -67,7 +69,8 @@ export interface BucketSigner {
     uploadId: string,
     parts: readonly UploadedPart[],
     condition: WriteCondition,
-    options?: CallOptions,
+    /** `entry`: the metadata by which an own success is known whose answer was lost. */
+    options?: CallOptions & { entry?: string },
   ): Promise<{ etag: string }>;
   /** An upload that is gone already is no error. */
   abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
