@@ -99,26 +99,29 @@ class WrappedFunction {
       }
       return self.#load(this, args, isString ? self.#canonical(this, args) : memoKey, memo, memoKey, call);
     };
+    // `wrapped.refresh()` is called on the function itself, which is nobody's `this`.
+    const ownerOf = (self: unknown): unknown => (self === wrapped ? undefined : self);
     Object.defineProperty(wrapped, "name", { value: this.#fn.name, configurable: true });
     Object.defineProperty(wrapped, "length", { value: this.#fn.length, configurable: true });
     return Object.assign(wrapped, {
       fn: this.#fn,
       async refresh(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const request = self.#request(this, args, self.#canonical(this, args), call);
+        const owner = ownerOf(this);
+        const request = self.#request(owner, args, self.#canonical(owner, args), call);
         return self.#layers.handOut(await refresh(self.#layers, request));
       },
-      async peek(...args: unknown[]): Promise<unknown> {
-        return self.#peek(args, call);
+      async peek(this: unknown, ...args: unknown[]): Promise<unknown> {
+        return self.#peek(ownerOf(this), args, call);
       },
-      async invalidate(...args: unknown[]): Promise<void> {
+      async invalidate(this: unknown, ...args: unknown[]): Promise<void> {
         call.signal?.throwIfAborted();
-        await remove(self.#layers, self.#objectKey(self.#canonical(undefined, args)), call);
+        await remove(self.#layers, self.#objectKey(self.#canonical(ownerOf(this), args)), call);
       },
-      keyOf(...args: unknown[]): string {
-        return digestKey(self.#options.name, self.#canonical(undefined, args));
+      keyOf(this: unknown, ...args: unknown[]): string {
+        return digestKey(self.#options.name, self.#canonical(ownerOf(this), args));
       },
-      async presign(...args: unknown[]): Promise<Grant> {
-        return self.#presign(args, call);
+      async presign(this: unknown, ...args: unknown[]): Promise<Grant> {
+        return self.#presign(ownerOf(this), args, call);
       },
       with(options: Call): Wrapped<F> {
         if (options.expiresIn !== undefined) toSeconds(options.expiresIn, "expiresIn");
@@ -185,10 +188,10 @@ class WrappedFunction {
     };
   }
 
-  async #peek(args: Args, call: Call): Promise<unknown> {
+  async #peek(self: unknown, args: Args, call: Call): Promise<unknown> {
     const layers = this.#layers;
     call.signal?.throwIfAborted();
-    const request = this.#request(undefined, args, this.#canonical(undefined, args), call);
+    const request = this.#request(self, args, this.#canonical(self, args), call);
     const startedAt = performance.now();
     const node = layers.recall(request.key);
     if (node !== undefined && Date.now() - node.checkedAt < this.#revalidateAfter) {
@@ -205,11 +208,11 @@ class WrappedFunction {
     return accepted && layers.handOut(accepted);
   }
 
-  async #presign(args: Args, call: Call): Promise<Grant> {
+  async #presign(self: unknown, args: Args, call: Call): Promise<Grant> {
     const layers = this.#layers;
     call.signal?.throwIfAborted();
     requireSigner(layers.settings.store);
-    const request = this.#request(undefined, args, this.#canonical(undefined, args), call);
+    const request = this.#request(self, args, this.#canonical(self, args), call);
     // Memory is no proof: what is handed off must be in the store.
     const head = await layers.head(request.key, call.signal);
     const judged = head && layers.judge(request.key, head);
@@ -238,8 +241,12 @@ export function cached(
   options: CachedOptions,
 ): <F extends (this: any, ...args: any) => Promise<any>>(method: F, context: ClassMethodDecoratorContext<any, F>) => F {
   return (method, context) => {
-    if (context.kind !== "method") {
-      throw new TypeError(`cached decorates methods; ${String(context.name)} is a ${String(context.kind)}`);
+    if (context?.kind !== "method") {
+      throw new TypeError(
+        typeof context === "object"
+          ? `cached decorates methods; ${String(context.name)} is a ${String(context.kind)}`
+          : "cached is a TC39 decorator: switch experimentalDecorators off, or use cache.wrap",
+      );
     }
     return cache.wrap(method, options as never) as unknown as typeof method;
   };
