@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { BucketCacheError } from "../errors.js";
@@ -64,14 +65,15 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const storage = openStorage(directory, buckets);
 
   const { server, settled } = createS3Server(storage, { accessKeyId, secretAccessKey, region: REGION });
-  await new Promise<void>((listening, reject) => {
-    server.once("error", (cause) => {
-      storage.backend.close();
-      const message = `The dev server cannot listen on ${ADDRESS}:${port} (${String((cause as { code?: unknown }).code)}); choose another port, or 0 for a free one.`;
-      reject(new BucketCacheError("ERR_UNAVAILABLE", message, { cause }));
-    });
-    server.listen(port, ADDRESS, listening);
-  });
+  try {
+    server.listen(port, ADDRESS);
+    await once(server, "listening");
+  } catch (cause) {
+    storage.backend.close();
+    const code = String((cause as NodeJS.ErrnoException).code);
+    const message = `The dev server cannot listen on ${ADDRESS}:${port} (${code}); choose another port, or 0 for a free one`;
+    throw new BucketCacheError("ERR_UNAVAILABLE", message, { cause });
+  }
 
   let closing: Promise<void> | undefined;
   return {

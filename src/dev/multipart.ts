@@ -52,9 +52,8 @@ function partNumber(request: S3Request): number {
 
 export async function uploadPart(context: Context): Promise<Reply> {
   const { request, storage } = context;
-  const { bucket, key, open } = openUpload(context);
+  const { checksum: wanted } = openUpload(context).open.upload;
   const number = partNumber(request);
-  const { checksum: wanted } = open.upload;
   const writer = storage.backend.createBlob();
   try {
     const body = await receiveBody(request, (chunk) => writer.write(chunk), {
@@ -68,8 +67,8 @@ export async function uploadPart(context: Context): Promise<Reply> {
       );
     }
     const id = await writer.finish();
-    // It may have been completed or aborted while the body came in.
-    bucket.upload(open.upload.id, key);
+    // Looked up again: it may have been completed or aborted while the body came in.
+    const { bucket, open } = openUpload(context);
     const { size, md5: etag, checksum } = body;
     bucket.putPart(open, { number, id, size, etag, modified: wholeSeconds(context.now), checksum });
     const headers: Record<string, string> = { etag: `"${etag}"` };
@@ -83,7 +82,7 @@ export async function uploadPart(context: Context): Promise<Reply> {
 
 export async function uploadPartCopy(context: Context): Promise<Reply> {
   const { request, storage } = context;
-  const { bucket, key, open } = openUpload(context);
+  const { checksum: wanted } = openUpload(context).open.upload;
   const number = partNumber(request);
   const source = copySource(request, storage);
   checkCopyConditions(request, source);
@@ -97,15 +96,15 @@ export async function uploadPartCopy(context: Context): Promise<Reply> {
       ArgumentValue: range ?? "",
     });
   }
-  const copy = await copyBytes(storage, source, start, end, open.upload.checksum?.algorithm);
+  const copy = await copyBytes(storage, source, start, end, wanted?.algorithm);
   const modified = wholeSeconds(context.now);
   try {
-    bucket.upload(open.upload.id, key);
+    const { bucket, open } = openUpload(context);
+    bucket.putPart(open, { number, modified, ...copy });
   } catch (error) {
     storage.backend.removeBlobs([copy]);
     throw error;
   }
-  bucket.putPart(open, { number, modified, ...copy });
   return xmlReply("CopyPartResult", copyResult(copy.etag, modified));
 }
 

@@ -20,20 +20,24 @@ const MAX_BATCH = 1000;
 /** A thousand keys of 1,024 bytes, each of them escaped. */
 export const MAX_LONG_XML = 4 * 1024 * 1024;
 
-/** The bucket and the key of a request that has both. */
+/**
+ * The bucket and the key of a request that has both. Asked before a body comes in, and again when it has: the bucket
+ * may be gone by then.
+ */
 export function target({ request, storage }: Context): { bucket: Bucket; key: string } {
   return { bucket: storage.bucket(request.bucket ?? ""), key: request.key ?? "" };
 }
 
 export async function putObject(context: Context): Promise<Reply> {
   const { request, storage } = context;
-  const { bucket, key } = target(context);
+  target(context);
   refuseUnsupported(request);
   const description = readDescription(request);
   const writer = storage.backend.createBlob();
   try {
     const body = await receiveBody(request, (chunk) => writer.write(chunk), { maxBytes: MAX_OBJECT });
     const id = await writer.finish();
+    const { bucket, key } = target(context);
     checkWriteConditions(request, key, bucket.find(key));
     const checksum = fullObject(body.checksum);
     bucket.put({
@@ -175,7 +179,7 @@ export function copySource(request: S3Request, storage: Storage): StoredObject {
 
 export async function copyObject(context: Context): Promise<Reply> {
   const { request, storage } = context;
-  const { bucket, key } = target(context);
+  const before = target(context);
   refuseUnsupported(request);
   const source = copySource(request, storage);
   checkCopyConditions(request, source);
@@ -183,7 +187,7 @@ export async function copyObject(context: Context): Promise<Reply> {
   if (directive !== "COPY" && directive !== "REPLACE") {
     throw new S3Error("InvalidArgument", "Unknown metadata directive.");
   }
-  if (directive === "COPY" && source === bucket.find(key)) {
+  if (directive === "COPY" && source === before.bucket.find(before.key)) {
     throw new S3Error(
       "InvalidRequest",
       "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -192,16 +196,17 @@ export async function copyObject(context: Context): Promise<Reply> {
   const description =
     directive === "COPY" ? { headers: source.headers, metadata: source.metadata } : readDescription(request);
   const copy = await copyBytes(storage, source, 0, source.size, source.checksum?.algorithm);
+  const { id, size, etag } = copy;
+  const checksum = fullObject(copy.checksum);
   const modified = wholeSeconds(context.now);
   try {
+    const { bucket, key } = target(context);
     checkWriteConditions(request, key, bucket.find(key));
+    bucket.put({ key, size, etag, modified, blobs: [{ id, size }], multipart: false, checksum, ...description });
   } catch (error) {
     storage.backend.removeBlobs([copy]);
     throw error;
   }
-  const checksum = fullObject(copy.checksum);
-  const { id, size, etag } = copy;
-  bucket.put({ key, size, etag, modified, blobs: [{ id, size }], multipart: false, checksum, ...description });
   return xmlReply("CopyObjectResult", copyResult(etag, modified));
 }
 

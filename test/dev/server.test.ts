@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { request } from "node:http";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import {
@@ -106,6 +108,31 @@ test("close ends idle connections and requests under way, and may be called agai
   await server.close();
   await ended;
   await expect(send(server, { path: "/" })).rejects.toThrow(/ECONNREFUSED/);
+});
+
+test("a refused upload gets its answer while its body is still on its way", async () => {
+  const server = await start();
+  const client = sdk(server, { credentials: { ...server.credentials, secretAccessKey: "wrong" } });
+  const put = new PutObjectCommand({ Bucket: BUCKET, Key: "key", Body: Buffer.alloc(20_000_000) });
+  for (let round = 0; round < 3; round++) {
+    await expect(client.send(put)).rejects.toMatchObject({ name: "SignatureDoesNotMatch" });
+  }
+});
+
+test("an upload into a bucket that is deleted meanwhile is refused", async () => {
+  const server = await start();
+  const parts = sign(server, { method: "PUT", path: `/${BUCKET}/key` }, { payload: "UNSIGNED-PAYLOAD" });
+  const { hostname, port } = new URL(server.endpoint);
+  const headers = { ...parts.headers, "content-length": "5", expect: "100-continue" };
+  const upload = request({ hostname, port, method: "PUT", path: parts.path, headers });
+  const status = new Promise((resolve, reject) => {
+    upload.on("response", (response) => resolve(response.resume().statusCode)).on("error", reject);
+  });
+  upload.flushHeaders();
+  await once(upload, "continue");
+  expect((await call(server, { method: "DELETE", path: `/${BUCKET}` })).status).toBe(204);
+  upload.end("value");
+  expect(await status).toBe(404);
 });
 
 describe("buckets", () => {
