@@ -13,8 +13,6 @@ export interface Credentials {
 /** The SDK's providers take `forceRefresh`; ours take nothing. */
 export type Provider = (options?: { forceRefresh?: boolean }) => Promise<Credentials>;
 
-const INSTALL = "npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner";
-
 /** Asks for new credentials so long before the old ones end. Milliseconds. */
 const EARLY = 5 * 60_000;
 
@@ -23,8 +21,7 @@ export async function peer<T>(load: () => Promise<T>, name: string, store: strin
   try {
     return await load();
   } catch (error) {
-    const install = name === "@aws-sdk/credential-provider-node" ? `npm install ${name}` : INSTALL;
-    throw failure("ERR_MISSING_PEER", `${name} is not installed: ${install}`, { store }, {}, error);
+    throw failure("ERR_MISSING_PEER", `${name} is not installed: npm install ${name}`, { store }, {}, error);
   }
 }
 

@@ -1,96 +1,110 @@
-/** Query signatures by the SDK's presigner, on bare requests. */
-import type { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
+/**
+ * AWS Signature Version 4, as query parameters: one request, one signature, no payload.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+ *
+ * The SDK's presigner makes the same URLs, which a test holds this to; loading it takes as long as all the rest of a
+ * first read, and calling it five times as long.
+ */
+import { utf8 } from "../bytes.js";
 import type { StoreClock } from "../clock.js";
 import type { SignableRequest, SignedRequest } from "../internals.js";
 import { encodePath } from "../key.js";
-import { peer, type CredentialSource, type Credentials } from "./credentials.js";
+import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
-import { sha256Class } from "./sha256.js";
+import { sha256Class, type Sha256Constructor } from "./sha256.js";
 
 /** What S3 allows. Seconds. */
 export const LONGEST_LIFE = 604_800;
 
-type BareRequest = Parameters<S3RequestPresigner["presign"]>[0];
+const ALGORITHM = "AWS4-HMAC-SHA256";
+const PAYLOAD = "UNSIGNED-PAYLOAD";
 
 export class Signer {
   readonly #endpoint: () => Endpoint | Promise<Endpoint>;
   readonly #credentials: CredentialSource;
   readonly #clock: StoreClock;
-  readonly #store: string;
-  #presigner: Promise<S3RequestPresigner> | undefined;
-  #current: Credentials | undefined;
+  #hash: Sha256Constructor | undefined;
+  /** The key of the day, which takes four hashes to derive. */
+  #key: { credentials: Credentials; scope: string; key: Promise<Uint8Array> } | undefined;
 
-  constructor(
-    endpoint: () => Endpoint | Promise<Endpoint>,
-    credentials: CredentialSource,
-    clock: StoreClock,
-    store: string,
-  ) {
+  constructor(endpoint: () => Endpoint | Promise<Endpoint>, credentials: CredentialSource, clock: StoreClock) {
     this.#endpoint = endpoint;
     this.#credentials = credentials;
     this.#clock = clock;
-    this.#store = store;
   }
 
   /** An empty key is the bucket. `expiresIn` in seconds; `renew` asks for fresh credentials first. */
   async sign(request: SignableRequest, expiresIn: number, renew = false): Promise<SignedRequest> {
     const endpoint = await this.#endpoint();
-    const credentials = (this.#current = await this.#credentials.get(renew));
-    const presigner = await (this.#presigner ??= this.#load(endpoint.region));
-    const { protocol, hostname, port } = endpoint;
-    const headers = { ...request.headers };
-    const names = new Set(Object.keys(headers));
+    const credentials = await this.#credentials.get(renew);
     const lifetime = Math.max(1, Math.ceil(expiresIn));
-    const signingDate = new Date(this.#clock.now());
-    const signed = await presigner.presign(
-      {
-        method: request.method,
-        protocol,
-        hostname,
-        port,
-        path: request.key === "" ? endpoint.path || "/" : `${endpoint.path}/${encodePath(request.key)}`,
-        query: { ...request.query },
-        headers,
-      } as BareRequest,
-      // What stays a header is enforced by the store; left to itself, the signer moves x-amz-* into the query.
-      { expiresIn: lifetime, signingDate, unhoistableHeaders: names, signableHeaders: new Set([...names, "host"]) },
-    );
-    const { host, ...sent } = signed.headers;
-    const end = Math.floor(signingDate.getTime() / 1_000) + lifetime;
+    const now = this.#clock.now();
+    const date = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
+    const scope = `${date.slice(0, 8)}/${endpoint.region}/s3/aws4_request`;
+    const host = endpoint.port === undefined ? endpoint.hostname : `${endpoint.hostname}:${endpoint.port}`;
+    const path = request.key === "" ? endpoint.path || "/" : `${endpoint.path}/${encodePath(request.key)}`;
+
+    // Headers stay headers, and each of them is signed: what is signed the store enforces.
+    const headers: Record<string, string> = { host, ...request.headers };
+    const names = Object.keys(headers).sort();
+    const lines = names.map((name) => `${name}:${headers[name]!.trim().replace(/[ \t]+/g, " ")}\n`).join("");
+    const signedHeaders = names.join(";");
+    const query = queryString({
+      ...request.query,
+      "X-Amz-Algorithm": ALGORITHM,
+      "X-Amz-Content-Sha256": PAYLOAD,
+      "X-Amz-Credential": `${credentials.accessKeyId}/${scope}`,
+      "X-Amz-Date": date,
+      "X-Amz-Expires": String(lifetime),
+      "X-Amz-SignedHeaders": signedHeaders,
+      ...(credentials.sessionToken !== undefined && { "X-Amz-Security-Token": credentials.sessionToken }),
+    });
+    const canonical = `${request.method}\n${path}\n${query}\n${lines}\n${signedHeaders}\n${PAYLOAD}`;
+    const text = `${ALGORITHM}\n${date}\n${scope}\n${hex(await this.#digest(canonical))}`;
+    const signature = hex(await this.#digest(text, await this.#dayKey(credentials, scope)));
     return {
       method: request.method,
-      url: `${protocol}//${host}${signed.path}?${queryString(signed.query as Record<string, string>)}`,
-      headers: sent,
-      expiresAt: Math.min(end, Number(credentials.expiration ?? Infinity) / 1_000),
+      url: `${endpoint.protocol}//${host}${path}?${query}&X-Amz-Signature=${signature}`,
+      headers: { ...request.headers },
+      expiresAt: Math.min(Math.floor(now / 1_000) + lifetime, Number(credentials.expiration ?? Infinity) / 1_000),
     };
   }
 
-  #load(region: string): Promise<S3RequestPresigner> {
-    const loading = peer(
-      () => import("@aws-sdk/s3-request-presigner"),
-      "@aws-sdk/s3-request-presigner",
-      this.#store,
-    ).then(
-      ({ S3RequestPresigner }) =>
-        new S3RequestPresigner({
-          region,
-          credentials: () => Promise.resolve(this.#current!),
-          sha256: sha256Class(),
-          applyChecksum: false,
-        }),
-    );
-    // A failed import may succeed later, where a deployment is under way.
-    loading.catch(() => (this.#presigner = undefined));
-    return loading;
+  #dayKey(credentials: Credentials, scope: string): Promise<Uint8Array> {
+    if (this.#key?.credentials === credentials && this.#key.scope === scope) return this.#key.key;
+    const key = scope
+      .split("/")
+      .reduce<Promise<Uint8Array>>(
+        async (before, part) => this.#digest(part, await before),
+        Promise.resolve(utf8(`AWS4${credentials.secretAccessKey}`)),
+      );
+    this.#key = { credentials, scope, key };
+    return key;
+  }
+
+  #digest(text: string, secret?: Uint8Array): Promise<Uint8Array> {
+    const hash = new (this.#hash ??= sha256Class())(secret);
+    hash.update(text);
+    return hash.digest();
   }
 }
 
+/** In the order of the names, as they are signed. */
 function queryString(query: Record<string, string>): string {
-  let text = "";
-  for (const name in query) text += `${text && "&"}${escape(name)}=${escape(query[name]!)}`;
-  return text;
+  return Object.keys(query)
+    .map((name) => `${escape(name)}=${escape(query[name]!)}`)
+    .sort()
+    .join("&");
 }
 
 function escape(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }
+
+function hex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += HEX[byte];
+  return text;
+}
+
+const HEX = /* @__PURE__ */ Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

@@ -93,7 +93,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     credentials = new CredentialSource(own.credentials, name);
   }
 
-  const signer = new Signer(endpoint, credentials, clock, name);
+  const signer = new Signer(endpoint, credentials, clock);
   const node = options.fetch === undefined && config === undefined && isNode() ? nodeSend() : undefined;
   const send =
     node?.send ?? (options.fetch === undefined && config !== undefined ? clientSend(config) : fetchSend(options.fetch));

@@ -143,6 +143,9 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
       code: "ERR_CONFLICT",
     });
     expect(await store.get("condition", { ifNoneMatch: etag })).toBe("not-modified");
+    await expect(store.put("condition/absent", bytes("new"), { ...FIELDS, ifMatch: etag })).rejects.toMatchObject({
+      code: "ERR_CONFLICT",
+    });
     await store.put("condition", bytes("new"), { ...FIELDS, ifMatch: etag });
     expect(await read(store, "condition")).toBe("new");
     const first = await Promise.allSettled(

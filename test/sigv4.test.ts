@@ -1,0 +1,122 @@
+import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { StoreClock } from "../src/clock.js";
+import type { SignableRequest } from "../src/internals.js";
+import { encodePath } from "../src/key.js";
+import { CredentialSource } from "../src/s3/credentials.js";
+import { resolveEndpoint } from "../src/s3/endpoint.js";
+import { sha256Class } from "../src/s3/sha256.js";
+import { Signer } from "../src/s3/signer.js";
+
+const NOW = Date.UTC(2026, 10, 22, 3, 4, 5, 678);
+
+beforeEach(() => void vi.useFakeTimers({ now: NOW, toFake: ["Date"] }));
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+const segment = fc
+  .string({ unit: "grapheme", minLength: 1, maxLength: 12 })
+  .filter((text) => text.isWellFormed() && !/[/\u0000-\u001f]/.test(text));
+const visible = fc.string({ maxLength: 20 }).map((text) => text.trim());
+const credentials = fc.record(
+  {
+    accessKeyId: fc.stringMatching(/^[A-Z0-9]{16,20}$/),
+    secretAccessKey: fc.string({ minLength: 1, maxLength: 40 }),
+    sessionToken: fc.base64String({ minLength: 4, maxLength: 60 }),
+  },
+  { requiredKeys: ["accessKeyId", "secretAccessKey"] },
+);
+const request: fc.Arbitrary<SignableRequest> = fc.record({
+  method: fc.constantFrom("GET", "HEAD", "PUT", "DELETE", "POST"),
+  key: fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/")),
+  query: fc.dictionary(
+    fc.constantFrom("prefix", "uploadId", "partNumber", "response-content-type", "uploads", "list-type"),
+    fc.string({ unit: "grapheme", maxLength: 20 }).filter((text) => text.isWellFormed()),
+  ),
+  headers: fc.dictionary(
+    fc.constantFrom(
+      "content-type",
+      "cache-control",
+      "content-length",
+      "x-amz-meta-entry",
+      "x-amz-meta-expires_at",
+      "if-none-match",
+      "x-amz-checksum-sha256",
+    ),
+    visible,
+  ),
+});
+
+/** A URL without the order of its parameters, which is nobody's business. */
+const parts = (url: string) => [url.split("?")[0], url.split("?")[1]!.split("&").sort()];
+
+async function bySdk(
+  signable: SignableRequest,
+  secret: { accessKeyId: string; secretAccessKey: string },
+  expiresIn: number,
+) {
+  const { escapeUri } = await import("@smithy/core/protocols");
+  const presigner = new S3RequestPresigner({
+    region: "eu-west-1",
+    credentials: secret,
+    sha256: sha256Class() as never,
+  });
+  const names = new Set(Object.keys(signable.headers ?? {}));
+  const signed = await presigner.presign(
+    {
+      method: signable.method,
+      protocol: "https:",
+      hostname: "my-bucket.s3.eu-west-1.amazonaws.com",
+      path: `/${encodePath(signable.key)}`,
+      query: { ...signable.query },
+      headers: { ...signable.headers },
+    } as never,
+    { expiresIn, unhoistableHeaders: names, signableHeaders: new Set([...names, "host"]) },
+  );
+  const query = Object.entries(signed.query as Record<string, string>).map(
+    ([name, value]) => `${escapeUri(name)}=${escapeUri(value)}`,
+  );
+  return `https://${signed.headers["host"]}${signed.path}?${query.join("&")}`;
+}
+
+describe.each(["node:crypto", "WebCrypto"])("by %s", (engine) => {
+  beforeEach(() => {
+    // Without `getBuiltinModule` this is a runtime like workerd.
+    if (engine === "WebCrypto") vi.stubGlobal("process", { ...process, getBuiltinModule: undefined });
+  });
+
+  test("every signature is the one that the SDK's presigner makes", async () => {
+    const endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
+    await fc.assert(
+      fc.asyncProperty(
+        request,
+        credentials,
+        fc.integer({ min: 1, max: 604_800 }),
+        async (signable, secret, expiresIn) => {
+          const signer = new Signer(() => endpoint, new CredentialSource(secret, "s3:x"), new StoreClock());
+          const { url, headers, expiresAt } = await signer.sign(signable, expiresIn);
+          expect(parts(url)).toEqual(parts(await bySdk(signable, secret, expiresIn)));
+          expect(headers).toEqual(signable.headers);
+          expect(expiresAt).toBe(Math.floor(NOW / 1_000) + expiresIn);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+test("a new day has a new key, and so have new credentials", async () => {
+  const endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
+  let secret = { accessKeyId: "A".repeat(20), secretAccessKey: "one" };
+  const source = new CredentialSource(async () => secret, "s3:x");
+  const signer = new Signer(() => endpoint, source, new StoreClock());
+  const signable: SignableRequest = { method: "GET", key: "k" };
+  await signer.sign(signable, 60);
+  vi.setSystemTime(NOW + 86_400_000);
+  expect(parts((await signer.sign(signable, 60)).url)).toEqual(parts(await bySdk(signable, secret, 60)));
+  secret = { accessKeyId: "B".repeat(20), secretAccessKey: "two" };
+  expect(parts((await signer.sign(signable, 60, true)).url)).toEqual(parts(await bySdk(signable, secret, 60)));
+});
