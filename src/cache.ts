@@ -53,6 +53,7 @@ class TwoLevelCache implements Cache {
   readonly #layers: Layers;
   readonly #functions: Functions;
   readonly #leaveTabs: () => void;
+  #closed: Promise<void> | undefined;
 
   constructor(layers: Layers) {
     this.#layers = layers;
@@ -302,7 +303,7 @@ class TwoLevelCache implements Cache {
   async close(): Promise<void> {
     await this.flush();
     this.#leaveTabs();
-    await this.#layers.settings.store.close?.();
+    await (this.#closed ??= this.#layers.settings.store.close?.() ?? Promise.resolve());
   }
 }
 
@@ -310,11 +311,11 @@ function toDate(seconds: number | undefined): Date | undefined {
   return seconds === undefined ? undefined : new Date(seconds * 1000);
 }
 
-function clearedPrefix(options: { prefix?: string; name?: string; all?: true } | undefined): string {
-  if (options?.all === true) return "";
-  if (typeof options?.name === "string") return `${sanitizeName(options.name)}/`;
-  if (typeof options?.prefix === "string" && options.prefix !== "") return options.prefix;
-  throw new TypeError("clear needs a name or a prefix; to delete every entry of this cache say { all: true }");
+function clearedPrefix({ prefix, name, all }: { prefix?: string; name?: string; all?: true } = {}): string {
+  if (all === true && prefix === undefined && name === undefined) return "";
+  if (typeof name === "string" && prefix === undefined && all === undefined) return `${sanitizeName(name)}/`;
+  if (typeof prefix === "string" && prefix !== "" && name === undefined && all === undefined) return prefix;
+  throw new TypeError("clear needs either a name or a prefix; to delete every entry of this cache say { all: true }");
 }
 
 function* batches(keys: readonly string[]): Iterable<string[]> {

@@ -1,4 +1,5 @@
 import { BucketCacheError } from "./errors.js";
+import { reportError } from "./runtime.js";
 import type { CacheEvents, CacheStats } from "./types.js";
 
 type Listener = (event: never) => void;
@@ -14,7 +15,7 @@ export function newCounters(): Counters {
   };
 }
 
-/** Typed events. A listener that throws is reported as an uncaught error and disturbs neither caller nor other listeners. */
+/** Typed events. A listener that throws is reported as a warning and disturbs neither caller nor other listeners. */
 export class Events {
   readonly #listeners = new Map<keyof CacheEvents, Set<Listener>>();
 
@@ -46,9 +47,7 @@ export class Events {
       try {
         (listener as (event: CacheEvents[E]) => void)(payload);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        reportError(error);
       }
     }
   }

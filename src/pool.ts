@@ -17,9 +17,9 @@ export async function forEachPooled<T>(
   const worker = async (): Promise<void> => {
     for (;;) {
       if (failed) return;
-      const next = iterator.next();
-      if (next.done === true) return;
       try {
+        const next = iterator.next();
+        if (next.done === true) return;
         await work(next.value, index++);
       } catch (error) {
         if (!failed) failure = error;

@@ -6,6 +6,7 @@ type NodeProcess = {
   versions?: Record<string, string | undefined>;
   env?: Record<string, string | undefined>;
   getBuiltinModule?: (name: string) => unknown;
+  emitWarning?: (warning: Error | string) => void;
 };
 
 function nodeProcess(): NodeProcess | undefined {
@@ -37,6 +38,14 @@ export function isWorkerd(): boolean {
 export function isBrowser(): boolean {
   const scope = globalThis as { document?: unknown; WorkerGlobalScope?: unknown };
   return (scope.document !== undefined || scope.WorkerGlobalScope !== undefined) && !isNode() && !isWorkerd();
+}
+
+/** Makes an error of the user's own code seen, where throwing it would end the process or disturb who is not to blame. */
+export function reportError(error: unknown): void {
+  const { reportError: report } = globalThis as { reportError?: (error: unknown) => void };
+  const process = nodeProcess();
+  if (process?.emitWarning !== undefined) process.emitWarning(error instanceof Error ? error : String(error));
+  else report?.(error);
 }
 
 /** An environment variable, where there is an environment and it may be read (Deno asks for permission). */
