@@ -224,13 +224,18 @@ export class Layers {
         this.emitHit(key, "store", startedAt);
       };
       if (opened.found === undefined) {
-        if (!token.superseded) this.memory?.delete(key);
+        if (this.#mayKeep(token)) this.memory?.delete(key);
         tell(false);
       }
       return { ...opened, tell };
     } finally {
       this.order.end(token);
     }
+  }
+
+  // A write that was asked for before the read began, and waits for its turn, has not superseded it and soon will.
+  #mayKeep(token: Token): boolean {
+    return !token.superseded && !this.order.isPending(token.key);
   }
 
   miss(key: string, startedAt: number): void {
@@ -308,7 +313,7 @@ export class Layers {
       contentType: got.contentType,
       keyHash: opened.keyHash,
     };
-    const found = this.keep(key, this.isolate(value, true), decoded.byteLength, info, !token.superseded);
+    const found = this.keep(key, this.isolate(value, true), decoded.byteLength, info, this.#mayKeep(token));
     return { found, condition: conditionOf(got.etag), expired: undefined };
   }
 

@@ -59,7 +59,12 @@ export class Order {
     return this.#queues.get(key)?.catch(() => undefined);
   }
 
-  /** The same for every key with the prefix. */
+  /** Whether a write of the key is under way, which will settle what memory holds. */
+  isPending(key: string): boolean {
+    return this.#queues.has(key);
+  }
+
+  /** As `pending`, for every key with the prefix. */
   async pendingBelow(prefix: string): Promise<void> {
     const queues = [...this.#queues].filter(([key]) => key.startsWith(prefix));
     await Promise.allSettled(queues.map(([, queue]) => queue));

@@ -36,6 +36,7 @@ function removing(
     } catch (error) {
       throw layers.failure(error, key, signal);
     }
+    if (!token.superseded) layers.memory?.delete(key);
     layers.events.emit("delete", { key: layers.keyOf(key) });
     layers.announce?.(key);
   });

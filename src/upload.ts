@@ -51,7 +51,7 @@ export async function putBody(
       layers,
       key,
       payload,
-      { codec: "bytes", contentType, compressed, ttl: policy.ttl, keyHash: undefined },
+      { codec: "bytes", contentType, compressed, ttl: policy.ttl, since: Date.now(), keyHash: undefined },
       condition,
       {
         ...options,
@@ -109,6 +109,7 @@ export function setBody(
     } catch (error) {
       throw error instanceof SourceFailure ? error.reason : error;
     }
+    if (!token.superseded) layers.memory?.delete(key);
     emitSet(layers, key, size, startedAt);
     layers.announce?.(key);
   });

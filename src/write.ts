@@ -18,6 +18,8 @@ interface Stamp {
   compressed: boolean;
   /** Seconds. */
   ttl: number | undefined;
+  /** When the value came to be, in local milliseconds: its life begins then, however long the write has to wait. */
+  since: number;
   keyHash: string | undefined;
 }
 
@@ -60,13 +62,13 @@ export function setValue(
   const kept = keptValue(layers, encoded, value);
   const token = supersede(layers, key);
   const startedAt = performance.now();
+  const since = Date.now();
   if (policy.background) {
-    const now = layers.clock.now() / 1000;
     layers.memory?.delete(key);
-    layers.keep(key, kept, encoded.body.byteLength, unwritten(now, policy.ttl, encoded), !encoded.converted);
+    layers.keep(key, kept, encoded.body.byteLength, infoOf(layers, since, policy, encoded), !encoded.converted);
   }
   const work = replacing(layers, key, token, async () => {
-    const { info, size, isNewest } = await putValue(layers, key, encoded, policy, undefined, {}, options);
+    const { info, size, isNewest } = await putValue(layers, key, encoded, policy, since, undefined, {}, options);
     if (!isNewest || encoded.converted) layers.memory?.delete(key);
     else layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
     emitSet(layers, key, size, startedAt);
@@ -116,17 +118,29 @@ export function emitSet(layers: Layers, key: string, size: number, startedAt: nu
   layers.events.emit("set", { key: layers.keyOf(key), size, duration: performance.now() - startedAt });
 }
 
-/** What is known of an entry before the store has it. */
-function unwritten(now: number, ttl: number | undefined, encoded: Encoded, keyHash?: string): EntryInfo {
+/** What is known of an entry before the store has it. Its times are the store's, as far as that has told its time. */
+function infoOf(
+  layers: Layers,
+  since: number,
+  { ttl }: EntryPolicy,
+  { body, contentType }: Encoded,
+  keyHash?: string,
+): EntryInfo {
+  const createdAt = inStoreTime(layers, since);
   return {
-    createdAt: now,
-    expiresAt: ttl === undefined ? undefined : now + ttl,
-    size: encoded.body.byteLength,
+    createdAt,
+    expiresAt: ttl === undefined ? undefined : createdAt + ttl,
+    size: body.byteLength,
     etag: "",
     lastModified: undefined,
-    contentType: encoded.contentType,
+    contentType,
     keyHash,
   };
+}
+
+/** Unix seconds in the store's time. */
+function inStoreTime(layers: Layers, localMilliseconds: number): number {
+  return (localMilliseconds + layers.clock.now() - Date.now()) / 1000;
 }
 
 /** How a load keeps what it computed. */
@@ -152,19 +166,20 @@ export async function storeLoaded(layers: Layers, write: LoadedWrite): Promise<F
   // Its first caller gets the buffer itself, and may change it, before it is written.
   if (policy.background && encoded.codec === "bytes") encoded.body = encoded.body.slice();
   const weight = encoded.body.byteLength;
-  const early = unwritten(layers.clock.now() / 1000, policy.ttl, encoded, keyHash);
+  const since = Date.now();
+  const early = infoOf(layers, since, policy, encoded, keyHash);
   if (token.superseded) return layers.keep(key, value, weight, early, false);
   // A hit in memory must be what a hit in the store is.
   const isExact = !encoded.converted;
   if (!isExact) layers.memory?.delete(key);
-  if (condition === undefined) return layers.keep(key, value, weight, early, isExact);
+  if (condition === undefined) return layers.keep(key, value, weight, early, isExact && !layers.order.isPending(key));
 
   const startedAt = performance.now();
   const work = (token: Token, signal: AbortSignal | undefined): Promise<Found> =>
     layers.order.enqueue(key, async () => {
       if (token.superseded) return layers.keep(key, value, weight, early, false);
       try {
-        const { info, size } = await putValue(layers, key, encoded, policy, keyHash, condition, { signal });
+        const { info, size } = await putValue(layers, key, encoded, policy, since, keyHash, condition, { signal });
         layers.order.supersedeReaders(key, token);
         const found = layers.keep(key, value, weight, info, isExact && !token.superseded);
         emitSet(layers, key, size, startedAt);
@@ -197,6 +212,7 @@ async function putValue(
   key: string,
   encoded: Encoded,
   policy: EntryPolicy,
+  since: number,
   keyHash: string | undefined,
   condition: WriteCondition,
   options: Extras,
@@ -215,10 +231,10 @@ async function putValue(
     contentType: options.contentType ?? encoded.contentType,
     compressed,
     ttl: policy.ttl,
+    since,
     keyHash,
   };
   const clockWasKnown = layers.clock.known;
-  const startedAt = Date.now();
   let isNewest = true;
   let etag = await put(layers, key, body, stamp, condition, options);
   if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
@@ -231,16 +247,12 @@ async function putValue(
       isNewest = false;
     }
   }
-  // In the store's time, which may be known only now.
-  const createdAt = (startedAt + (layers.clock.now() - Date.now())) / 1000;
   const info: EntryInfo = {
-    createdAt,
-    expiresAt: stamp.ttl === undefined ? undefined : createdAt + stamp.ttl,
+    // Again, because the store's time may be known only now.
+    ...infoOf(layers, since, policy, encoded, keyHash),
     size: body.byteLength,
     etag,
-    lastModified: undefined,
     contentType: stamp.contentType,
-    keyHash,
   };
   return { info, size: body.byteLength, isNewest };
 }
@@ -253,7 +265,7 @@ export async function put(
   condition: WriteCondition,
   options: Extras,
 ): Promise<string> {
-  const now = layers.clock.now() / 1000;
+  const now = inStoreTime(layers, stamp.since);
   const put: PutOptions = {
     contentType: stamp.contentType,
     cacheControl: cacheControl(options.cacheControl),
