@@ -1,5 +1,5 @@
 import { onAbort } from "./abort.js";
-import { concat } from "./bytes.js";
+import { concat, toBytes } from "./bytes.js";
 import { failure, networkFailure, troubleOf, type Purpose } from "./refusal.js";
 import { pause, type Limits } from "./retry.js";
 import type { Incoming } from "./send.js";
@@ -73,7 +73,7 @@ export class Download {
       this.#count(chunk);
       if (this.#received > maxBytes) throw this.#tooLarge(maxBytes);
       if (expected === undefined) chunks.push(chunk);
-      else if (chunk.byteLength === expected && chunk.buffer.byteLength === expected) target = chunk as Bytes;
+      else if (chunk.byteLength === expected && chunk.buffer.byteLength === expected) target = toBytes(chunk);
       else (target ??= new Uint8Array(expected)).set(chunk, offset);
     };
     for (;;) {
