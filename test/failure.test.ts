@@ -331,7 +331,15 @@ describe("errors", () => {
   test.each([
     ["a function", { a: [() => 1] }, /value\.a\[0\] is a function/],
     ["a symbol", { a: Symbol("s") }, /value\.a is a symbol/],
-    ["a class instance", { a: new (class Money {})() }, /value\.a is an instance of Money/],
+    [
+      "a class instance",
+      {
+        a: new (class Money {
+          cents = 1;
+        })(),
+      },
+      /value\.a is an instance of Money/,
+    ],
     ["a promise", { a: Promise.resolve() }, /value\.a is an instance of Promise/],
   ])("%s cannot be stored: a TypeError that names the path, and nothing is stored", async (_kind, value, message) => {
     const { cache, store } = make();

@@ -39,8 +39,8 @@ describe("bounds", () => {
 
   test("the arguments by which a function finds its results count too", async () => {
     const { cache } = make({ memory: { maxBytes: 20_000 } });
-    const wrapped = cache.wrap(() => 1, { name: "f" });
-    for (let i = 0; i < 30; i++) await wrapped(...([`${i}`.padEnd(2_000, "x")] as []));
+    const wrapped = cache.wrap((_text: string) => 1, { name: "f" });
+    for (let i = 0; i < 30; i++) await wrapped(`${i}`.padEnd(2_000, "x"));
     expect(cache.stats().memory.entries).toBeLessThan(11);
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { faultyStore } from "bucketcache/testing";
 import { memoryStore } from "bucketcache/memory";
 import type { Body, Bytes, Progress } from "bucketcache";
-import { deferred, heard, make, putForeign, stored, textOf, watchedStore } from "./support/stores.js";
+import { deferred, heard, make, putForeign, stored, textOf, type WatchedStore } from "./support/stores.js";
 
 const TEXT = "größe;name\n".repeat(200);
 const BYTES = new TextEncoder().encode(TEXT);
@@ -277,7 +277,7 @@ describe("getStream", () => {
 });
 
 /** The metadata of an entry as the cache writes it. */
-async function entryOf(store: ReturnType<typeof watchedStore>, compress: boolean) {
+async function entryOf(store: WatchedStore, compress: boolean) {
   const { cache } = make({ store });
   await cache.set("template", "text", { compress });
   return (await store.head("cache/template"))!;
