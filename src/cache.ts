@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { isReserved, sanitizeName } from "./key.js";
 import { isUnavailable } from "./errors.js";
+import { internalsOf } from "./internals.js";
 import { type Found, Layers, type Reading } from "./layers.js";
 import { conform, load } from "./load.js";
 import type { MemoryNode } from "./lru.js";
@@ -207,6 +208,10 @@ class TwoLevelCache implements Cache {
 
   async getMany<T = unknown>(keys: readonly string[], options: CallOptions = {}): Promise<(T | undefined)[]> {
     const values = new Array<T | undefined>(keys.length).fill(undefined);
+    const { memory, settings } = this.#layers;
+    internalsOf(settings.store).prepare?.(
+      keys.map((key) => this.#layers.objectKey(key)).filter((key) => memory?.peek(key) === undefined),
+    );
     await forEachPooled(keys, async (key, index) => {
       values[index] = await this.get<T>(key, options);
     });

@@ -134,3 +134,10 @@ let decoder: TextDecoder | undefined;
 function decodeText(body: Bytes): string {
   return (decoder ??= new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })).decode(body);
 }
+
+/** The codec of a body that others will write, of which only the type is known: as other programs would read it. */
+export function codecOfType(contentType: string): string {
+  if (/^application\/json\s*(?:;|$)/i.test(contentType)) return "json";
+  if (/^text\/plain\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) return "text";
+  return "bytes";
+}

@@ -19,6 +19,8 @@ export interface StoreInternals {
   readonly signer?: BucketSigner;
   /** The store itself stamps `expires_at` on what is written, from a TTL and a clock that is right (a presign handler's). */
   readonly stampsExpiry?: boolean;
+  /** Gets ready, in one request, to read these keys soon. */
+  readonly prepare?: (keys: readonly string[]) => void;
 }
 
 export function internalsOf(store: ObjectStore): StoreInternals {

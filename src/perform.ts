@@ -17,6 +17,8 @@ export interface Plane {
   readonly limits?: Partial<Limits> | undefined;
   /** Bytes. */
   readonly partSize?: number | undefined;
+  /** Bytes, unlike a Blob or a stream, are cut up from so many parts. Default: 8. */
+  readonly partsWorthCutting?: number | undefined;
   /** Parts in flight. */
   readonly concurrency?: number | undefined;
 }
@@ -115,7 +117,7 @@ export function corsRule(): string {
 }
 
 /** A page learns nothing from a failed `fetch`; but when its server answers a request that CORS is not asked about, it was CORS. */
-async function isReachable(url: string): Promise<boolean> {
+export async function isReachable(url: string): Promise<boolean> {
   try {
     await fetch(new URL("/", url), { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) });
     return true;

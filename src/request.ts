@@ -218,7 +218,7 @@ export function objectClient(plane: Plane): ObjectClient {
     let source = body as Uint8Array | Blob | Begun;
     if (known) {
       const size = (operation.size = sizeOf(body));
-      const cut = body instanceof Uint8Array ? partSize * PARTS_WORTH_CUTTING : partSize;
+      const cut = body instanceof Uint8Array ? partSize * (plane.partsWorthCutting ?? PARTS_WORTH_CUTTING) : partSize;
       partSize = Math.max(partSize, Math.ceil(size / MAX_PARTS));
       if (size <= cut || options.sha256 !== undefined) return putBytes(body);
     } else if (typeof body?.getReader === "function") {

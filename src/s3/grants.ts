@@ -1,5 +1,6 @@
 /** Grants for one object, handed to those who hold no credentials. */
 import type { StoreClock } from "../clock.js";
+import { codecOfType } from "../codec.js";
 import { toSeconds } from "../duration.js";
 import { formatMetadata, newNonce } from "../entry.js";
 import type { BucketSigner, SignableRequest } from "../internals.js";
@@ -53,7 +54,7 @@ async function requestOf(
       const now = clock.now() / 1_000;
       const metadata = formatMetadata({
         created: Math.floor(now),
-        codec: codecOf(type),
+        codec: codecOfType(type),
         nonce: newNonce(),
         expiresAt: ttl === undefined || ttl === Infinity ? undefined : now + toSeconds(ttl, "ttl"),
         compressed: false,
@@ -74,13 +75,6 @@ async function requestOf(
     default:
       throw new TypeError(`operation must be "read", "write" or "delete"; got ${String(operation)}`);
   }
-}
-
-/** How the entry will be read: as other programs would read this type. */
-function codecOf(contentType: string): string {
-  if (/^application\/json\s*(?:;|$)/i.test(contentType)) return "json";
-  if (/^text\/plain\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) return "text";
-  return "bytes";
 }
 
 /** RFC 6266: a plain name for old clients, and the whole one encoded. */

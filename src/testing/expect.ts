@@ -1,5 +1,6 @@
 import { readAll } from "../bytes.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
+import { internalsOf } from "../internals.js";
 import type { Bytes, ObjectHead, ObjectStore } from "../types.js";
 
 // No assertion library: these run under any runner, in any runtime, and say in words which promise was broken.
@@ -126,4 +127,19 @@ export async function each<T>(items: readonly T[], work: (item: T, index: number
     }
   };
   await Promise.all(Array.from({ length: 24 }, worker));
+}
+
+/** Metadata as a store takes it: where a presign handler makes those of entries, nobody else chooses any. */
+export function metadataFor(store: ObjectStore, metadata: Record<string, string>): Record<string, string> {
+  return internalsOf(store).stampsExpiry === true ? {} : metadata;
+}
+
+export function equalMetadata(
+  store: ObjectStore,
+  actual: Record<string, string> | undefined,
+  put: Record<string, string>,
+  what: string,
+): void {
+  if (internalsOf(store).stampsExpiry !== true) return equal(actual, put, what);
+  equal(Object.keys(actual ?? {}), ["entry"], `names of ${what}`);
 }

@@ -1,0 +1,110 @@
+/** A store of nothing but the grants that somebody handed over. */
+import { readAll } from "../bytes.js";
+import { StoreClock } from "../clock.js";
+import { parseMetadata } from "../entry.js";
+import { INTERNALS, type SignedRequest, type StoreInternals } from "../internals.js";
+import { conditionHeaders, type Operation } from "../operations.js";
+import { failure } from "../refusal.js";
+import { objectClient } from "../request.js";
+import { fetchSend, METADATA } from "../send.js";
+import type { Bytes, Grant, ObjectStore, PutOptions } from "../types.js";
+
+/** A stream of unknown length is gathered up to here: a grant is for one PUT. Bytes. */
+const MAX_GATHERED = 64 << 20;
+
+const NAME = "presigned";
+
+export function grantStore(grants: readonly Grant[], custom: typeof fetch | undefined): ObjectStore {
+  const known = new Map<string, Grant>();
+  for (const grant of grants) {
+    const { key, operation, url, headers, expiresAt } = grant ?? {};
+    if (typeof key !== "string" || typeof url !== "string" || typeof headers !== "object" || !(expiresAt > 0)) {
+      throw new TypeError("grants must be what cache.presign returned, as it was");
+    }
+    const id = `${operation} ${key}`;
+    if (!((known.get(id)?.expiresAt ?? 0) > expiresAt)) known.set(id, grant);
+  }
+  const clock = new StoreClock();
+
+  const refused = (message: string, key?: string) => failure("ERR_FORBIDDEN", message, { store: NAME, key });
+
+  function find(operation: Grant["operation"], key: string): Grant {
+    const grant = known.get(`${operation} ${key}`);
+    if (grant !== undefined) return grant;
+    throw refused(`there is no grant to ${operation} this key (grants name keys with the cache's prefix)`, key);
+  }
+
+  async function sign(operation: Operation, renew: boolean): Promise<SignedRequest> {
+    const { op, key } = operation;
+    // A GET answers a HEAD too: its body is given up.
+    const grant = find(op === "put" ? "write" : op === "delete" ? "delete" : "read", key);
+    if (renew) throw refused(`the grant to ${grant.operation} this key has ended: ask for a new one`, key);
+    const conditions = op === "put" || op === "delete" ? conditionHeaders(operation) : {};
+    return { ...grant, headers: { ...grant.headers, ...conditions } };
+  }
+
+  const client = objectClient({
+    name: NAME,
+    clock,
+    send: fetchSend(custom),
+    sign,
+    partSize: Infinity,
+    upload() {
+      throw refused("a grant is for one request");
+    },
+  });
+
+  async function put(key: string, body: Uint8Array | Blob | ReadableStream<Uint8Array>, options: PutOptions) {
+    const { headers } = find("write", key);
+    const asked = parseMetadata(options.metadata);
+    const granted = parseMetadata(
+      Object.fromEntries(
+        Object.entries(headers)
+          .filter(([name]) => name.startsWith(METADATA))
+          .map(([name, value]) => [name.slice(METADATA.length), value]),
+      ),
+    );
+    const type = headers["content-type"] ?? "";
+    const same = !isSpecific(options.contentType) || essence(options.contentType) === essence(type);
+    if (asked.kind === "entry" && granted.kind === "entry" && (asked.meta.codec !== granted.meta.codec || !same)) {
+      const wanted = `${asked.meta.codec} as ${options.contentType}`;
+      throw refused(`the grant is for ${granted.meta.codec} as ${type}, not for ${wanted}`, key);
+    }
+    const size = headers["content-length"] === undefined ? undefined : Number(headers["content-length"]);
+    let plain = body;
+    // What was signed says that the body is not compressed.
+    if (asked.kind !== "damaged" && (asked.kind === "entry" ? asked.meta : asked).compressed) {
+      const { gunzipStream } = await import("../gzip.js");
+      plain = gunzipStream((body instanceof Uint8Array ? new Blob([body as Bytes]) : body) as never);
+    }
+    if ("getReader" in plain) plain = await readAll(plain, size ?? MAX_GATHERED);
+    const actual = plain instanceof Uint8Array ? plain.byteLength : plain.size;
+    if (size !== undefined && actual !== size) {
+      throw refused(`the grant is for ${size} bytes, and there are ${actual}`, key);
+    }
+    return client.put(key, plain, options);
+  }
+
+  const internals: StoreInternals = { clock, stampsExpiry: true };
+  const store: ObjectStore = {
+    name: NAME,
+    get: client.get,
+    head: client.head,
+    delete: client.delete,
+    put,
+    // eslint-disable-next-line require-yield
+    async *list() {
+      throw refused("a grant is for one entry: there is none to list");
+    },
+  };
+  return Object.assign(store, { [INTERNALS]: internals });
+}
+
+function essence(type: string): string {
+  return (type.split(";")[0] as string).trim().toLowerCase();
+}
+
+/** What says more than that these are bytes. */
+function isSpecific(type: string): boolean {
+  return essence(type) !== "application/octet-stream";
+}
