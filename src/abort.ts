@@ -24,3 +24,13 @@ export function onAbort(signal: AbortSignal | undefined, abort: () => void): () 
   hub.add(own);
   return () => void hub.delete(own);
 }
+
+/** What the work gives, or the signal's reason when that aborts first. The work itself goes on. */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise<T>((resolve, reject) => {
+    const off = onAbort(signal, () => reject(signal.reason as Error));
+    work.then(resolve, reject);
+    work.then(off, off);
+  });
+}

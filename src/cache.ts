@@ -1,10 +1,9 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { untilAborted } from "./abort.js";
 import { isReserved, sanitizeName } from "./key.js";
-import { isUnavailable } from "./errors.js";
 import { internalsOf } from "./internals.js";
-import { type Found, Layers, type Reading } from "./layers.js";
-import { conform, load } from "./load.js";
-import type { MemoryNode } from "./lru.js";
+import { type Found, Layers } from "./layers.js";
+import { conform, find, load } from "./load.js";
 import { forEachPooled } from "./pool.js";
 import { oneGrant } from "./presign.js";
 import { discardExpired, remove, removeMany } from "./remove.js";
@@ -91,36 +90,13 @@ class TwoLevelCache implements Cache {
     };
   }
 
-  async #find(
+  #find(
     key: string,
     call: CallOptions & { schema?: StandardSchemaV1 },
   ): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
-    call.signal?.throwIfAborted();
     const layers = this.#layers;
-    const startedAt = performance.now();
-    const node = layers.recall(key);
-    const fromMemory = async (node: MemoryNode) => {
-      const found = await conform(call.schema, { ...node, node });
-      if (found === undefined) return undefined;
-      layers.hitMemory(node, startedAt);
-      return { found, source: "memory" as const };
-    };
-    if (node !== undefined && Date.now() - node.checkedAt < (layers.settings.memory?.revalidateExplicit ?? 0)) {
-      return fromMemory(node);
-    }
-    let reading: Reading;
-    try {
-      reading = await layers.read(key, call, node);
-    } catch (error) {
-      // A copy that has not ended is better than none while the store is down.
-      if (node === undefined || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
-      layers.events.error(layers.keyOf(key), error);
-      return fromMemory(node);
-    }
-    discardExpired(layers, key, reading.expired, call);
-    const found = reading.found && (await conform(call.schema, reading.found));
-    reading.tell(found !== undefined);
-    return found && { found, source: "store" };
+    const revalidateAfter = layers.settings.memory?.revalidateExplicit ?? 0;
+    return find(layers, key, call, revalidateAfter, (found) => conform(call.schema, found));
   }
 
   async getStream(key: string, options: StreamOptions = {}): Promise<ReadableStream<Bytes> | undefined> {
@@ -192,7 +168,8 @@ class TwoLevelCache implements Cache {
     ) {
       return true;
     }
-    await layers.order.pending(objectKey);
+    const pending = layers.order.pending(objectKey);
+    if (pending !== undefined) await untilAborted(pending, options.signal);
     const head = await layers.head(objectKey, options.signal);
     if (head === undefined) return false;
     const judged = layers.judge(objectKey, head);
@@ -249,15 +226,10 @@ class TwoLevelCache implements Cache {
     const below = clearedPrefix(options);
     options.signal?.throwIfAborted();
     const objectPrefix = layers.settings.prefix + below;
-    const forget = (): void => {
-      layers.order.supersedeAll(objectPrefix);
-      layers.detach((flight) => flight.startsWith(objectPrefix));
-      layers.memory?.clear(objectPrefix);
-    };
-    forget();
+    layers.forgetBelow(objectPrefix);
     try {
       // What is not written yet would not be listed.
-      await layers.order.pendingBelow(objectPrefix);
+      await untilAborted(layers.order.pendingBelow(objectPrefix), options.signal);
       let batch: string[] = [];
       for await (const object of this.list({ prefix: below, signal: options.signal })) {
         batch.push(layers.settings.prefix + object.key);
@@ -268,7 +240,7 @@ class TwoLevelCache implements Cache {
       }
       if (batch.length > 0) await removeMany(layers, batch, options);
     } finally {
-      forget();
+      layers.forgetBelow(objectPrefix);
     }
   }
 
@@ -293,16 +265,7 @@ class TwoLevelCache implements Cache {
 
   async flush({ signal }: CallOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    const idle = this.#layers.background.idle();
-    if (signal === undefined) return idle;
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      signal.addEventListener("abort", abort, { once: true });
-      void idle.then(() => {
-        signal.removeEventListener("abort", abort);
-        resolve();
-      });
-    });
+    return untilAborted(this.#layers.background.idle(), signal);
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { onAbort, untilAborted } from "./abort.js";
 import { isWorkerd } from "./runtime.js";
 
 /**
@@ -30,34 +31,23 @@ export class Flight<T> {
   join(signal: AbortSignal | undefined): Promise<T> {
     this.#waiters++;
     if (signal === undefined) return this.promise;
-    return new Promise<T>((resolve, reject) => {
-      const leave = (): void => {
-        reject(signal.reason as Error);
-        if (--this.#waiters === 0) {
-          this.#abandoned = true;
-          this.#onAbandoned();
-          this.#controller.abort(signal.reason);
-        }
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      const done = (): void => signal.removeEventListener("abort", leave);
-      this.promise.then(
-        (value) => {
-          done();
-          resolve(value);
-        },
-        (error: unknown) => {
-          done();
-          reject(error as Error);
-        },
-      );
+    const waiting = untilAborted(this.promise, signal);
+    const off = onAbort(signal, () => {
+      if (--this.#waiters > 0) return;
+      this.#abandoned = true;
+      this.#onAbandoned();
+      this.#controller.abort(signal.reason);
     });
+    this.promise.then(off, off);
+    return waiting;
   }
 }
 
 /** Flights by key: callers of one key share one, different keys never wait for each other. */
 export class Flights<T> {
   readonly #flights = new Map<string, Flight<T>>();
+  /** The names with a NUL: flights of a key besides the one that has its name. There are few. */
+  readonly #besides = new Set<string>();
 
   /**
    * Joins the flight of the key, or starts one.
@@ -76,6 +66,7 @@ export class Flights<T> {
       const own: Flight<T> = new Flight<T>(start, () => this.#end(key, own));
       flight = own;
       this.#flights.set(key, own);
+      if (key.includes("\0")) this.#besides.add(key);
       const end = (): void => this.#end(key, own);
       own.promise.then(end, end);
       onStart?.(own.promise);
@@ -87,17 +78,32 @@ export class Flights<T> {
     return this.#flights.has(key);
   }
 
-  some(matches: (key: string) => boolean): boolean {
-    for (const key of this.#flights.keys()) if (matches(key)) return true;
-    return false;
+  /** Whether there is a flight of this key, or one besides it: `<key>NUL…`. */
+  hasAny(key: string): boolean {
+    return this.#flights.has(key) || this.#besidesOf(key).length > 0;
   }
 
-  /** Later callers start anew; those who wait keep what they wait for. */
-  detach(matches: (key: string) => boolean): void {
-    for (const key of this.#flights.keys()) if (matches(key)) this.#flights.delete(key);
+  /** Later callers start anew; those who wait keep what they wait for. Flights besides this one, too. */
+  detach(key: string): void {
+    this.#remove(key);
+    for (const name of this.#besidesOf(key)) this.#remove(name);
+  }
+
+  /** The same for every key with the prefix. */
+  detachBelow(prefix: string): void {
+    for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#remove(key);
+  }
+
+  #besidesOf(key: string): string[] {
+    return this.#besides.size === 0 ? [] : [...this.#besides].filter((name) => name.startsWith(`${key}\0`));
   }
 
   #end(key: string, flight: Flight<T>): void {
-    if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    if (this.#flights.get(key) === flight) this.#remove(key);
+  }
+
+  #remove(key: string): void {
+    this.#flights.delete(key);
+    this.#besides.delete(key);
   }
 }

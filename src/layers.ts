@@ -100,19 +100,19 @@ export class Layers {
   /** The same while memory still holds what the store has. */
   overtake(key: string): void {
     this.order.supersede(key);
-    this.detach(flightsOf(key));
+    for (const flights of [this.reads, this.loads, this.uploads]) flights.detach(key);
   }
 
   /** Whether a function is at work whose result will replace what the store has. */
   isLoading(key: string): boolean {
-    return this.loads.some(flightsOf(key)) || this.uploads.has(key);
+    return this.loads.hasAny(key) || this.uploads.has(key);
   }
 
-  /** Later callers start anew. */
-  detach(matches: (flight: string) => boolean): void {
-    this.reads.detach(matches);
-    this.loads.detach(matches);
-    this.uploads.detach(matches);
+  /** As `forget`, for every key with the prefix. */
+  forgetBelow(prefix: string): void {
+    this.order.supersedeAll(prefix);
+    for (const flights of [this.reads, this.loads, this.uploads]) flights.detachBelow(prefix);
+    this.memory?.clear(prefix);
   }
 
   /** What the caller may have: the value itself, or a copy of its own. */
@@ -380,11 +380,6 @@ export class Layers {
   #at(key: string): { key: string; store: string } {
     return { key, store: this.settings.store.name };
   }
-}
-
-/** The loads of a key: functions that share a name once it is made safe have flights of their own. */
-function flightsOf(key: string): (flight: string) => boolean {
-  return (flight) => flight === key || flight.startsWith(`${key}\0`);
 }
 
 /** An object that counts as absent, or how to read it. `codec` is undefined for objects of other programs. */

@@ -1,9 +1,10 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
 import type { WriteCondition } from "./internals.js";
-import type { Found, Layers } from "./layers.js";
+import type { Found, Layers, Reading } from "./layers.js";
 import type { MemoryNode } from "./lru.js";
 import type { Token } from "./order.js";
+import { discardExpired } from "./remove.js";
 import type { EntryPolicy } from "./settings.js";
 import type { CallOptions } from "./types.js";
 import { encode, storeLoaded } from "./write.js";
@@ -58,7 +59,41 @@ export async function load(layers: Layers, request: LoadRequest): Promise<Found>
   return loadBeyondMemory(layers, request, checked);
 }
 
-/** The same without asking memory: what it resolves to was read from the store, or computed. */
+/** What memory has, else the store, if it fits; nothing is computed. */
+export async function find(
+  layers: Layers,
+  key: string,
+  call: CallOptions,
+  revalidateAfter: number,
+  fit: (found: Found) => Found | undefined | Promise<Found | undefined>,
+): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
+  call.signal?.throwIfAborted();
+  const startedAt = performance.now();
+  const node = layers.recall(key);
+  const inMemory = node && (await fit({ ...node, node }));
+  const fromMemory = (node: MemoryNode, found: Found): { found: Found; source: "memory" } => {
+    layers.hitMemory(node, startedAt);
+    return { found, source: "memory" };
+  };
+  if (node !== undefined && inMemory !== undefined && Date.now() - node.checkedAt < revalidateAfter) {
+    return fromMemory(node, inMemory);
+  }
+  let reading: Reading;
+  try {
+    reading = await layers.read(key, call, inMemory && node);
+  } catch (error) {
+    // A copy that has not ended is better than none while the store is down.
+    if (!node || !inMemory || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
+    layers.events.error(layers.keyOf(key), error);
+    return fromMemory(node, inMemory);
+  }
+  discardExpired(layers, key, reading.expired, call);
+  const found = reading.found && (await fit(reading.found));
+  reading.tell(found !== undefined);
+  return found && { found, source: "store" };
+}
+
+/** As `load`, without asking memory: what it resolves to was read from the store, or computed. */
 export function loadBeyondMemory(layers: Layers, request: LoadRequest, checked?: MemoryNode): Promise<Found> {
   const { call } = request;
   return layers.loads.run(
@@ -111,7 +146,8 @@ export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
       try {
         const found = await computeAndStore(layers, request, {}, token, signal, () => {
           layers.order.supersede(request.key, token);
-          layers.detach((flight) => flight === request.key || flight === request.flight);
+          layers.reads.detach(request.key);
+          layers.loads.detach(request.key);
         });
         layers.announce?.(request.key);
         return found;
@@ -186,10 +222,9 @@ export async function accept(
   found: Found,
 ): Promise<Found | undefined> {
   if (request.identity !== undefined) {
-    if (found.keyHash === undefined) return undefined;
     const hash = await request.identity.hash();
+    if (found.createdAt === undefined || (hash !== undefined && found.keyHash !== hash)) return undefined;
     if (hash === undefined) warnOnce(layers, request.key);
-    else if (found.keyHash !== hash) return undefined;
   } else if (found.createdAt === undefined && DERIVED_KEY.test(request.key)) {
     return undefined;
   }

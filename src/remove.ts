@@ -29,17 +29,23 @@ function removing(
 ): Promise<void> {
   const token = supersede(layers, key);
   layers.memory?.delete(key);
-  return replacing(layers, key, token, async () => {
-    layers.counters.store.deletes++;
-    try {
-      await request();
-    } catch (error) {
-      throw layers.failure(error, key, signal);
-    }
-    if (!token.superseded) layers.memory?.delete(key);
-    layers.events.emit("delete", { key: layers.keyOf(key) });
-    layers.announce?.(key);
-  });
+  return replacing(
+    layers,
+    key,
+    token,
+    async () => {
+      layers.counters.store.deletes++;
+      try {
+        await request();
+      } catch (error) {
+        throw layers.failure(error, key, signal);
+      }
+      if (!token.superseded) layers.memory?.delete(key);
+      layers.events.emit("delete", { key: layers.keyOf(key) });
+      layers.announce?.(key);
+    },
+    signal,
+  );
 }
 
 /**

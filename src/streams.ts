@@ -1,3 +1,4 @@
+import { untilAborted } from "./abort.js";
 import { bodyStream } from "./bytes.js";
 import { BucketCacheError, isUnavailable } from "./errors.js";
 import type { WriteCondition } from "./internals.js";
@@ -84,7 +85,7 @@ export async function openEntry(
   checkRange(range);
   const startedAt = performance.now();
   const pending = layers.order.pending(key);
-  if (pending !== undefined) await pending;
+  if (pending !== undefined) await untilAborted(pending, signal);
   const got = await layers.get(key, { signal, ...(range && { range }) });
   if (got === undefined || got === "not-modified") {
     layers.miss(key, startedAt);

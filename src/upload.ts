@@ -102,16 +102,22 @@ export function setBody(
   const token = supersede(layers, key);
   layers.memory?.delete(key);
   const startedAt = performance.now();
-  const work = replacing(layers, key, token, async () => {
-    let size: number;
-    try {
-      size = await putBody(layers, key, upload, policy, {}, options);
-    } catch (error) {
-      throw error instanceof SourceFailure ? error.reason : error;
-    }
-    if (!token.superseded) layers.memory?.delete(key);
-    emitSet(layers, key, size, startedAt);
-    layers.announce?.(key);
-  });
+  const work = replacing(
+    layers,
+    key,
+    token,
+    async () => {
+      let size: number;
+      try {
+        size = await putBody(layers, key, upload, policy, {}, options);
+      } catch (error) {
+        throw error instanceof SourceFailure ? error.reason : error;
+      }
+      if (!token.superseded) layers.memory?.delete(key);
+      emitSet(layers, key, size, startedAt);
+      layers.announce?.(key);
+    },
+    options.signal,
+  );
   return settle(layers, key, work, policy.background, options);
 }

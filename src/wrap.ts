@@ -1,12 +1,12 @@
 import { canonicalize, digestKey, keyHash, sanitizeName } from "./key.js";
 import { toSeconds } from "./duration.js";
 import type { Layers } from "./layers.js";
-import { accept, type Identity, load, loadBeyondMemory, type LoadRequest, refresh } from "./load.js";
+import { accept, find, type Identity, load, loadBeyondMemory, type LoadRequest, refresh } from "./load.js";
 import type { MemoryNode } from "./lru.js";
 import { oneGrant, requireSigner } from "./presign.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "./types.js";
-import { discardExpired, remove } from "./remove.js";
+import { remove } from "./remove.js";
 
 /** A function that was wrapped under a name, and the way from its arguments to what memory holds. */
 interface Registration {
@@ -190,22 +190,11 @@ class WrappedFunction {
 
   async #peek(self: unknown, args: Args, call: Call): Promise<unknown> {
     const layers = this.#layers;
-    call.signal?.throwIfAborted();
     const request = this.#request(self, args, this.#canonical(self, args), call);
-    const startedAt = performance.now();
-    const node = layers.recall(request.key);
-    if (node !== undefined && Date.now() - node.checkedAt < this.#revalidateAfter) {
-      const accepted = await accept(layers, request, { ...node, node });
-      if (accepted !== undefined) {
-        layers.hitMemory(node, startedAt);
-        return layers.handOut(accepted);
-      }
-    }
-    const reading = await layers.read(request.key, call, node);
-    discardExpired(layers, request.key, reading.expired, call);
-    const accepted = reading.found && (await accept(layers, request, reading.found));
-    reading.tell(accepted !== undefined);
-    return accepted && layers.handOut(accepted);
+    const result = await find(layers, request.key, call, this.#revalidateAfter, (found) =>
+      accept(layers, request, found),
+    );
+    return result && layers.handOut(result.found);
   }
 
   async #presign(self: unknown, args: Args, call: Call): Promise<Grant> {

@@ -1,3 +1,4 @@
+import { untilAborted } from "./abort.js";
 import { encodeValue, type Encoded } from "./codec.js";
 import { cacheControl, formatMetadata, newNonce } from "./entry.js";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
@@ -67,13 +68,19 @@ export function setValue(
     layers.memory?.delete(key);
     layers.keep(key, kept, encoded.body.byteLength, infoOf(layers, since, policy, encoded), !encoded.converted);
   }
-  const work = replacing(layers, key, token, async () => {
-    const { info, size, isNewest } = await putValue(layers, key, encoded, policy, since, undefined, {}, options);
-    if (!isNewest || encoded.converted) layers.memory?.delete(key);
-    else layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
-    emitSet(layers, key, size, startedAt);
-    layers.announce?.(key);
-  });
+  const work = replacing(
+    layers,
+    key,
+    token,
+    async () => {
+      const { info, size, isNewest } = await putValue(layers, key, encoded, policy, since, undefined, {}, options);
+      if (!isNewest || encoded.converted) layers.memory?.delete(key);
+      else layers.keep(key, kept, encoded.body.byteLength, info, !token.superseded);
+      emitSet(layers, key, size, startedAt);
+      layers.announce?.(key);
+    },
+    options.signal,
+  );
   return settle(layers, key, work, policy.background, options);
 }
 
@@ -87,9 +94,17 @@ export function supersede(layers: Layers, key: string): Token {
  * Runs a write in its turn. What began to read while it was under way may have seen the old value: that is superseded
  * when the write ends, too.
  */
-export function replacing(layers: Layers, key: string, token: Token, write: () => Promise<void>): Promise<void> {
-  return layers.order.enqueue(key, async () => {
+export function replacing(
+  layers: Layers,
+  key: string,
+  token: Token,
+  write: () => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const turn = layers.order.pending(key);
+  const work = layers.order.enqueue(key, async () => {
     try {
+      signal?.throwIfAborted();
       await write();
     } catch (error) {
       // It may have reached the store all the same, so memory must ask.
@@ -100,6 +115,10 @@ export function replacing(layers: Layers, key: string, token: Token, write: () =
       layers.order.end(token);
     }
   });
+  if (turn === undefined || signal === undefined) return work;
+  // Who leaves the queue need not wait for the turn that comes to nothing.
+  work.catch(() => undefined);
+  return untilAborted(turn, signal).then(() => work);
 }
 
 export function settle(

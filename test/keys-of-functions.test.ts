@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { cacheKey, cached } from "bucketcache";
-import { make, schemaOf } from "./support/stores.js";
+import { heard, make, putForeign, schemaOf } from "./support/stores.js";
 
 describe("the key of a call", () => {
   test("is cacheKey of name and arguments, and names the object", async () => {
@@ -265,6 +265,30 @@ describe("a wrapped function", () => {
       const result = await c.wrap(fn, { name: "f" })();
       expect(result.constructor).toBe(Uint8Array);
       expect(result).toEqual(new TextEncoder().encode("abc"));
+    }
+  });
+});
+
+describe("where the platform cannot hash", () => {
+  test("entries are taken unchecked, with one warning; foreign ones are not", async () => {
+    vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    const builtins = process.getBuiltinModule;
+    process.getBuiltinModule = undefined as never;
+    try {
+      const { cache, other, store } = make();
+      const errors = heard(other, "error");
+      const fn = vi.fn((n: number) => n);
+      await cache.wrap(fn, { name: "f" })(1);
+      const elsewhere = other.wrap(fn, { name: "f" });
+      expect(await elsewhere(1)).toBe(1);
+      expect(await elsewhere.peek(1)).toBe(1);
+      expect(fn).toHaveBeenCalledTimes(1);
+      await putForeign(store, `cache/${elsewhere.keyOf(2)}`, "7");
+      expect(await elsewhere(2)).toBe(2);
+      expect(errors).toMatchObject([{ error: { code: "ERR_UNSUPPORTED", message: expect.stringContaining("https") } }]);
+    } finally {
+      process.getBuiltinModule = builtins;
+      vi.unstubAllGlobals();
     }
   });
 });

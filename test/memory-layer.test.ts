@@ -323,6 +323,12 @@ describe("revalidateAfter", () => {
     vi.advanceTimersByTime(60_000);
     expect(await cache.get("k")).toBe("v");
     expect(await cache.getOrSet("k", () => "computed")).toBe("v");
+    const { cache: checking, store: failing } = make({ memory: { revalidateAfter: 1 } });
+    const wrapped = checking.wrap(() => "computed", { name: "f" });
+    await wrapped();
+    failing.get = () => Promise.reject(new Error("down"));
+    vi.advanceTimersByTime(1_000);
+    expect(await wrapped.peek()).toBe("computed");
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_UNAVAILABLE" } }, {}]);
     vi.advanceTimersByTime(3_600_000);
     await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
