@@ -15,8 +15,18 @@ const alias = {
   bucketcache: src("index.ts"),
 };
 
+const page = (file: string) => fileURLToPath(new URL(`./playground/${file}`, import.meta.url));
+
 export default defineConfig({
   resolve: { alias },
+  // The playground: `vite build playground`, which `npm start` does where it is needed.
+  build: {
+    outDir: fileURLToPath(new URL("./.cache/playground", import.meta.url)),
+    emptyOutDir: true,
+    target: "es2022",
+    rolldownOptions: { input: [page("index.html"), page("shared.html")] },
+  },
+  worker: { format: "es" },
   test: {
     // Two cores are what the smallest machines of CI services have.
     maxWorkers: 2,

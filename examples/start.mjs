@@ -15,8 +15,10 @@ import { fold, formatDuration } from "./demo/table.mjs";
 const USAGE = `npm start -- [options]
 
   --fresh       forget what earlier runs left in the bucket
-  --demo-only   run the demo and end
-  --port N      the port of the local S3 server (default: any that is free)
+  --demo-only   run the demo and end, without the playground
+  --port N      the port of the playground (default: any that is free)
+  --host NAME   the address that the playground listens on (default: 127.0.0.1)
+  --s3-port N   the port of the local S3 server (default: any that is free)
   --help
 
 Without S3_BUCKET, a local S3 server for development keeps its objects in a
@@ -32,7 +34,7 @@ const LOCAL_BUCKET = "demo";
 class Advice extends Error {}
 
 const screen = openScreen(process.stdout, process.env);
-const { bold, dim, red } = screen.styles;
+const { bold, cyan, dim, red } = screen.styles;
 const stop = new AbortController();
 for (const name of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
   process.on(name, () => {
@@ -61,6 +63,7 @@ async function main() {
     const { runDemo } = await import("./demo/demo.mjs");
     const { warm } = await runDemo(place.bucket, screen, stop.signal);
     screen.print("", ...whatNext(warm));
+    if (!options["demo-only"]) await play(place, options);
   } finally {
     await place.close();
   }
@@ -73,14 +76,66 @@ function readOptions() {
         fresh: { type: "boolean", default: false },
         "demo-only": { type: "boolean", default: false },
         port: { type: "string", default: "0" },
+        host: { type: "string", default: "127.0.0.1" },
+        "s3-port": { type: "string", default: "0" },
         help: { type: "boolean", default: false },
       },
     });
-    const port = Number(values.port);
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${values.port} is no port`);
-    return { ...values, port };
+    const ports = [Number(values.port), Number(values["s3-port"])];
+    ports.forEach((port, i) => {
+      if (Number.isInteger(port) && port >= 0 && port <= 65_535) return;
+      throw new Error(i === 0 ? `--port ${values.port} is no port` : `--s3-port ${values["s3-port"]} is no port`);
+    });
+    return { ...values, port: ports[0], s3Port: ports[1] };
   } catch (error) {
     throw new Advice(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
+  }
+}
+
+/**
+ * Serves the playground until Ctrl-C.
+ *
+ * @param {{ bucket: import("./demo/bucket.mjs").Bucket, isOurs: boolean }} place
+ * @param {{ port: number, host: string }} options
+ */
+async function play({ bucket, isOurs }, { port, host }) {
+  const [{ buildPlayground, isBuilt }, { corsRules, lifecycleRules }, { startPlayground }] = await Promise.all([
+    import("./playground/build.mjs"),
+    import("./playground/rules.mjs"),
+    import("./playground/server.mjs"),
+  ]);
+  if (!isBuilt()) {
+    screen.busy("building the playground");
+    const start = performance.now();
+    await buildPlayground();
+    screen.print("", dim(`Built the playground in ${formatDuration(performance.now() - start)}.`));
+  }
+  stop.signal.throwIfAborted();
+  const { url, origins, close } = await startPlayground({ bucket, port, host, cors: isOurs });
+  try {
+    screen.print("", `${bold("The playground")} is at ${cyan(url)}`);
+    if (!isOurs) {
+      screen.print(
+        "",
+        fold(
+          `Its page reads and writes the bucket itself, which the bucket must allow: set these CORS rules, if they are ` +
+            `not there (MinIO needs none), by aws s3api put-bucket-cors --bucket ${bucket.bucket} --cors-configuration ...`,
+        ),
+        "",
+        JSON.stringify({ CORSRules: corsRules(origins) }, null, 2),
+        "",
+        fold("And so that uploads which a closed tab leaves behind cost nothing, a lifecycle rule:"),
+        "",
+        JSON.stringify({ Rules: lifecycleRules() }, null, 2),
+      );
+    }
+    if (host !== "127.0.0.1") {
+      screen.print("", fold("Everyone who reaches this address may read, write and delete below bucketcache-demo/."));
+    }
+    screen.print("", dim("Ctrl-C ends it."));
+    if (!stop.signal.aborted) await once(stop.signal, "abort");
+  } finally {
+    await close();
   }
 }
 
@@ -121,12 +176,12 @@ function modified(file) {
   return statSync(file).mtimeMs;
 }
 
-/** @param {{ fresh: boolean, port: number }} options */
-async function localBucket({ fresh, port }) {
+/** @param {{ fresh: boolean, s3Port: number }} options */
+async function localBucket({ fresh, s3Port }) {
   const { startDevServer } = await import("bucketcache/dev");
   if (fresh) rmSync(DIRECTORY, { recursive: true, force: true });
   const { endpoint, region, credentials, close } = await startDevServer({
-    port,
+    port: s3Port,
     directory: DIRECTORY,
     buckets: [LOCAL_BUCKET],
   });
@@ -135,6 +190,8 @@ async function localBucket({ fresh, port }) {
     about:
       `The bucket is on a local S3 server, ${endpoint}, which keeps its objects in ` +
       `${relative(process.cwd(), DIRECTORY)}. For a bucket of your own set S3_BUCKET, and S3_ENDPOINT when it is not on AWS.`,
+    /** Whether its settings are ours to change. */
+    isOurs: true,
     close,
   };
 }
@@ -147,6 +204,7 @@ function remoteBucket() {
     about:
       `The bucket is ${bucket} on ${endpoint ?? "AWS"}. What the demo stores there is below bucketcache-demo/ ` +
       "and expires after a day; npm start -- --fresh deletes it first.",
+    isOurs: false,
     close: async () => {},
   };
 }

@@ -1,0 +1,54 @@
+/** What the visitor has set: how entries are stored, and what goes wrong. */
+import { byId } from "./dom.js";
+import { Emitter } from "./emitter.js";
+
+export type Trouble = "none" | "slow" | "flaky" | "down";
+
+const form = byId("knobs", HTMLFormElement);
+const changes = new Emitter<string>();
+const realNow = Date.now.bind(Date);
+
+function chosen(name: string): string {
+  return String(new FormData(form).get(name) ?? "");
+}
+
+export const knobs = {
+  /** As `bucketcache` takes it: "10s", "1h". */
+  get ttl(): string {
+    return chosen("ttl");
+  },
+  get compress(): boolean | "auto" {
+    const value = chosen("gzip");
+    return value === "auto" ? "auto" : value === "always";
+  },
+  get trouble(): Trouble {
+    return chosen("trouble") as Trouble;
+  },
+  get isOffline(): boolean {
+    return chosen("offline") === "on";
+  },
+  /** Tells the name of what has changed. */
+  onChange: (listener: (name: string) => void) => changes.on(listener),
+};
+
+form.addEventListener("change", ({ target }) => {
+  const { name } = target as HTMLInputElement;
+  if (name === "skew") skewClock();
+  showTrouble();
+  changes.emit(name);
+});
+form.addEventListener("submit", (event) => event.preventDefault());
+// Browsers restore what was chosen before a reload.
+skewClock();
+showTrouble();
+
+/** What the page believes the time to be is wrong from now on, by hours. */
+function skewClock(): void {
+  const hours = Number(chosen("skew"));
+  Date.now = hours === 0 ? realNow : () => realNow() + hours * 3_600_000;
+}
+
+function showTrouble(): void {
+  const isTrouble = knobs.isOffline || knobs.trouble !== "none" || chosen("skew") !== "0";
+  document.documentElement.toggleAttribute("data-trouble", isTrouble);
+}

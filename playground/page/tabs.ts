@@ -1,0 +1,22 @@
+/**
+ * What tabs of the playground tell each other, so that they can show it. The library has its own way to make the memory
+ * of other tabs forget; this one only says when to look again.
+ */
+import { Emitter } from "./emitter.js";
+
+export interface Change {
+  key: string;
+  type: "set" | "delete";
+}
+
+const channel = new BroadcastChannel("bucketcache-playground");
+const changes = new Emitter<Change>();
+
+channel.addEventListener("message", ({ data }: MessageEvent<Change>) => changes.emit(data));
+
+/** Listens to the other tabs. */
+export const onOtherTab = (listener: (change: Change) => void) => changes.on(listener);
+
+export function tellOtherTabs(change: Change): void {
+  channel.postMessage(change);
+}
