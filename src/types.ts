@@ -59,7 +59,7 @@ export interface CacheOptions extends EntryOptions, Pick<CallOptions, "waitUntil
   whenForbidden?: "throw" | "miss";
   /** Your own codecs, asked before the built-in ones. */
   codecs?: readonly Codec[];
-  /** A value that decodes to more than this is an error (`ERR_TOO_LARGE`), not an exhausted process. Default: 1 GiB. */
+  /** A value that decodes to more than this is an error (`ERR_TOO_LARGE`), not an exhausted process. Default: 512 MiB. */
   maxValueBytes?: number;
   /** Deletes an expired object when it is first read. Default: true. */
   deleteExpired?: boolean;
