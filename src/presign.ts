@@ -1,3 +1,4 @@
+import { untilAborted } from "./abort.js";
 import { toSeconds } from "./duration.js";
 import { BucketCacheError } from "./errors.js";
 import type { Layers } from "./layers.js";
@@ -29,6 +30,8 @@ export async function oneGrant(layers: Layers, key: string, options: PresignOpti
     throw new TypeError(`size must be a whole number of bytes; got ${String(size)}`);
   }
   const presign = requireSigner(store, key);
+  const pending = operation === "read" ? layers.order.pending(key) : undefined;
+  if (pending !== undefined) await untilAborted(pending, options.signal);
   try {
     return await presign.call(store, key, options);
   } catch (error) {

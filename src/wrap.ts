@@ -208,10 +208,7 @@ class WrappedFunction {
     const hash = await request.identity?.hash();
     const isStored =
       judged?.kind === "live" && judged.keyHash !== undefined && (hash ?? judged.keyHash) === judged.keyHash;
-    if (!isStored) {
-      await loadBeyondMemory(layers, request);
-      await layers.order.pending(request.key);
-    }
+    if (!isStored) await loadBeyondMemory(layers, request);
     return oneGrant(layers, request.key, {
       ...(call.signal && { signal: call.signal }),
       ...(call.expiresIn !== undefined && { expiresIn: call.expiresIn }),

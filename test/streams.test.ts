@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { faultyStore } from "bucketcache/testing";
@@ -27,6 +28,7 @@ const BODIES: [string, () => Body, string][] = [
   ["a ReadableStream of strings", () => streamOf([TEXT.slice(0, 10), TEXT.slice(10)]), "application/octet-stream"],
   ["an async generator of bytes", () => halves(BYTES), "application/octet-stream"],
   ["an async generator of strings", () => halves(TEXT), "application/octet-stream"],
+  ["a stream of Node's", () => Readable.from([BYTES.slice(0, 9), BYTES.slice(9)]), "application/octet-stream"],
   ["a Blob", () => new Blob([TEXT], { type: "text/csv" }), "text/csv"],
   ["a File", () => new File([TEXT], "name.csv"), "application/octet-stream"],
   ["a Response", () => new Response(TEXT, { headers: { "content-type": "text/csv" } }), "text/csv"],
