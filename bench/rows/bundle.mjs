@@ -1,0 +1,38 @@
+/** What a page downloads, as the project's own check measures it. */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { judge, statOf } from "../harness.mjs";
+
+/** @type {import("../harness.mjs").Row[]} */
+export const rows = [
+  {
+    name: "bundle",
+    title: "Bundle of . with ./presigned, gzipped",
+    async run() {
+      const cwd = fileURLToPath(new URL("../..", import.meta.url));
+      // Beyond its budget the check fails, and its figures are what we are after.
+      const { stdout } = await promisify(execFile)(process.execPath, [".ci/size.mjs"], { cwd }).catch((error) => error);
+      const goals = [];
+      for (const [what, atMost] of /** @type {const} */ ([
+        ["at first", 14],
+        ["in all", 22],
+      ])) {
+        const size = Number(new RegExp(`([\\d.]+) KiB ${what}, of`).exec(stdout)?.[1] ?? NaN);
+        goals.push(
+          judge({
+            id: `bundle/${what.replace(" ", "-")}`,
+            work: this.title,
+            against: "",
+            what,
+            unit: "KiB",
+            ours: statOf([size]),
+            rival: undefined,
+            atMost,
+          }),
+        );
+      }
+      return { sides: {}, goals };
+    },
+  },
+];
