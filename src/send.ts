@@ -155,7 +155,8 @@ export function fetchSend(custom?: FetchLike): Send {
     // The length is the runtime's to send: pages may not set it, and all of them send that of the body.
     const { "content-length": _, ...rest } = headers;
     const init: RequestInit = { method, headers: rest, redirect: "manual", signal: inner };
-    if (body !== undefined) init.body = body as BodyInit;
+    // Deno sends an empty Blob in chunks, without the length that was signed.
+    if (body !== undefined) init.body = size === 0 ? new Uint8Array(0) : (body as BodyInit);
     // workerd refuses the field, and other runtimes have no HTTP cache.
     if (isBrowser()) init.cache = "no-store";
     try {
