@@ -4,6 +4,8 @@ import { createCache, type Cache } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { faultyStore } from "bucketcache/testing";
 
+// Many runs, on machines that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 beforeEach(() => void vi.useFakeTimers({ now: 1_800_000_000_000, toFake: ["Date", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
