@@ -62,7 +62,7 @@ export function showServerCall({ answeredBy, ms, wireBytes, requests }: ServerCa
       ...shownThere.spans,
       {
         lane: "server",
-        label: "with the way to the server and back",
+        label: "there and back",
         startedAt: 0,
         endedAt: roundTrip,
         isFailure: false,

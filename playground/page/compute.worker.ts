@@ -1,5 +1,5 @@
 /** The thread that computes: the same functions as on the server, over the same places. */
-import * as places from "../../examples/demo/places.mjs";
+import { countryReport, densestRegions, neighbours, roundTrip, type Place } from "../../examples/demo/places.mjs";
 import { fromColumns } from "../../examples/playground/columns.mjs";
 import type { Call } from "./questions.js";
 
@@ -8,9 +8,12 @@ const scope = self as unknown as {
   addEventListener(type: "message", listener: (event: MessageEvent<Call & { id: number }>) => void): void;
 };
 
-let loading: Promise<places.Place[]> | undefined;
+type Ask = (places: readonly Place[], argument: never) => unknown;
+const QUESTIONS: Record<Call["name"], Ask> = { countryReport, densestRegions, neighbours, roundTrip };
 
-function loadPlaces(): Promise<places.Place[]> {
+let loading: Promise<Place[]> | undefined;
+
+function loadPlaces(): Promise<Place[]> {
   loading ??= fetch("/data/places.json")
     .then(async (response) => {
       if (!response.ok) throw new Error(`The places of the world cannot be loaded: ${response.status}.`);
@@ -25,8 +28,7 @@ function loadPlaces(): Promise<places.Place[]> {
 
 scope.addEventListener("message", async ({ data: { id, name, args } }) => {
   try {
-    const ask = places[name] as (all: readonly places.Place[], argument: unknown) => unknown;
-    scope.postMessage({ id, value: ask(await loadPlaces(), args[0]) });
+    scope.postMessage({ id, value: QUESTIONS[name](await loadPlaces(), args[0] as never) });
   } catch (error) {
     scope.postMessage({ id, error: (error as Error).message });
   }

@@ -53,26 +53,31 @@ function detailsOf(event: CacheEvent): string {
   }
 }
 
-let waiting: HTMLElement[] = [];
+let waiting: [at: number, kind: string, key: string, details: string][] = [];
 
 /** Listeners run inside of the calls that they hear of: what takes time is done afterwards. */
 function add(kind: string, key: string, details: string): void {
   if (waiting.length === 0) setTimeout(flush);
-  waiting.push(
-    el(
-      "li",
-      { "data-testid": "log-entry", "data-kind": kind },
-      el("time", {}, formatTime(serverNow() * 1_000)),
-      el("b", { class: `kind ${kind}` }, kind),
-      el("span", { class: "what" }, key),
-      el("span", { class: "details" }, details),
-    ),
-  );
+  waiting.push([serverNow(), kind, key, details]);
 }
 
 function flush(): void {
   const isAtTop = list.scrollTop < 8;
-  list.prepend(...waiting.reverse().slice(0, KEPT));
+  list.prepend(
+    ...waiting
+      .reverse()
+      .slice(0, KEPT)
+      .map(([at, kind, key, details]) =>
+        el(
+          "li",
+          { "data-testid": "log-entry", "data-kind": kind },
+          el("time", {}, formatTime(at * 1_000)),
+          el("b", { class: `kind ${kind}` }, kind),
+          el("span", { class: "what" }, key),
+          el("span", { class: "details" }, details),
+        ),
+      ),
+  );
   waiting = [];
   while (list.children.length > KEPT) list.lastElementChild?.remove();
   if (isAtTop) list.scrollTop = 0;

@@ -1,7 +1,7 @@
 import { startCalls } from "./call.js";
 import { drawFigures } from "./call-result.js";
 import { warmUp } from "./compute.js";
-import "./dialogs.js";
+import { startDialogs } from "./dialogs.js";
 import { byId } from "./dom.js";
 import { startEntries } from "./entries.js";
 import { showFailure } from "./errors.js";
@@ -10,9 +10,11 @@ import { startNote } from "./note.js";
 import { loadInfo } from "./server.js";
 import { Session } from "./session.js";
 import { startStats } from "./stats.js";
-import "./theme.js";
+import { startTheme } from "./theme.js";
 import { startUploads } from "./uploads.js";
 
+startTheme();
+startDialogs();
 try {
   const info = await loadInfo();
   byId("place", HTMLElement).textContent =

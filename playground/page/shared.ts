@@ -7,7 +7,7 @@ import { showFailure } from "./errors.js";
 import { listFacts } from "./facts.js";
 import { formatBytes, formatCountdown, formatDuration } from "./format.js";
 import { fromFragment } from "./fragment.js";
-import "./theme.js";
+import { startTheme } from "./theme.js";
 
 const failure = byId("failure", HTMLElement);
 const title = byId("shared-title", HTMLElement);
@@ -74,6 +74,7 @@ async function save(cache: Cache, grant: Grant): Promise<void> {
   }
 }
 
+startTheme();
 // Another link pasted over this one changes only the fragment.
 window.addEventListener("hashchange", () => void start());
 void start();

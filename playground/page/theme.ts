@@ -7,16 +7,18 @@ const STORAGE_KEY = "theme";
 const toggle = byId("theme", HTMLButtonElement);
 let current = THEMES.find((theme) => theme === remembered()) ?? "system";
 
-apply();
-toggle.addEventListener("click", () => {
-  current = THEMES[(THEMES.indexOf(current) + 1) % THEMES.length] ?? "system";
-  try {
-    localStorage.setItem(STORAGE_KEY, current);
-  } catch {
-    // Where nothing may be stored it holds for this page.
-  }
+export function startTheme(): void {
   apply();
-});
+  toggle.addEventListener("click", () => {
+    current = THEMES[(THEMES.indexOf(current) + 1) % THEMES.length] ?? "system";
+    try {
+      localStorage.setItem(STORAGE_KEY, current);
+    } catch {
+      // Where nothing may be stored it holds for this page.
+    }
+    apply();
+  });
+}
 
 function remembered(): string | null {
   try {

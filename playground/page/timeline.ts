@@ -80,8 +80,12 @@ function labelOf(own: readonly Span[], { y, x, total, from, to }: Place): SVGTex
   }
   gaps.push([free, to]);
   const gap = gaps.reverse().find(([left, right]) => right - left >= room);
-  if (gap === undefined)
-    return svg("text", { x: to - 6, y: y + 19, class: "label inside", "text-anchor": "end" }, text);
+  if (gap === undefined) {
+    const wide = own.find((span) => x(span.endedAt ?? total) - x(span.startedAt) >= room);
+    const right = wide === undefined ? to : x(wide.endedAt ?? total);
+    const kind = wide === undefined ? "over" : "inside";
+    return svg("text", { x: right - 6, y: y + 19, class: `label ${kind}`, "text-anchor": "end" }, text);
+  }
   const isBefore = gap[1] < to;
   return svg(
     "text",

@@ -103,6 +103,7 @@ export function watchKey(session: Session, key: string): Watch {
       return answeredBy;
     },
     end() {
+      if (trace.duration !== undefined) return;
       for (const stop of stops) stop();
       const duration = performance.now() - origin;
       trace.duration = duration;
