@@ -6,6 +6,7 @@ import type { SignableRequest } from "../src/internals.js";
 import { encodePath } from "../src/key.js";
 import { CredentialSource } from "../src/s3/credentials.js";
 import { resolveEndpoint } from "../src/s3/endpoint.js";
+import { hasLoneSurrogate } from "../src/plain.js";
 import { sha256Class } from "../src/s3/sha256.js";
 import { Signer } from "../src/s3/signer.js";
 
@@ -19,7 +20,7 @@ afterEach(() => {
 
 const segment = fc
   .string({ unit: "grapheme", minLength: 1, maxLength: 12 })
-  .filter((text) => text.isWellFormed() && !/[/\u0000-\u001f]/.test(text));
+  .filter((text) => !hasLoneSurrogate(text) && !/[/\u0000-\u001f]/.test(text));
 const visible = fc.string({ maxLength: 20 }).map((text) => text.trim());
 const credentials = fc.record(
   {
@@ -34,7 +35,7 @@ const request: fc.Arbitrary<SignableRequest> = fc.record({
   key: fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/")),
   query: fc.dictionary(
     fc.constantFrom("prefix", "uploadId", "partNumber", "response-content-type", "uploads", "list-type"),
-    fc.string({ unit: "grapheme", maxLength: 20 }).filter((text) => text.isWellFormed()),
+    fc.string({ unit: "grapheme", maxLength: 20 }).filter((text) => !hasLoneSurrogate(text)),
   ),
   headers: fc.dictionary(
     fc.constantFrom(
@@ -58,7 +59,9 @@ async function bySdk(
   secret: { accessKeyId: string; secretAccessKey: string },
   expiresIn: number,
 ) {
-  const { escapeUri } = await import("@smithy/core/protocols");
+  // RFC 3986, which the SDK's transports apply when they write the URL.
+  const escapeUri = (text: string) =>
+    encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
   const presigner = new S3RequestPresigner({
     region: "eu-west-1",
     credentials: secret,
