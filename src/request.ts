@@ -24,7 +24,7 @@ export interface GetOptions extends CallOptions {
 
 /** An object, with its body made when first asked for. */
 class Found implements ObjectHead {
-  readonly size: number;
+  size: number;
   readonly etag: string;
   readonly lastModified: Date;
   readonly contentType: string;
@@ -49,8 +49,10 @@ class Found implements ObjectHead {
     return (this.#body ??= this.#download.stream());
   }
 
-  [READ_ALL](maxBytes: number): Promise<Bytes> {
-    return this.#download.all(maxBytes);
+  async [READ_ALL](maxBytes: number): Promise<Bytes> {
+    const all = await this.#download.all(maxBytes);
+    if (Number.isNaN(this.size)) this.size = all.byteLength;
+    return all;
   }
 }
 
@@ -140,7 +142,15 @@ export function objectClient(plane: Plane): ObjectClient {
         // Bytes that the runtime decodes on their way have another length, and no ranges.
         const encoding = response.header("content-encoding") ?? "identity";
         const decoded = DECODED.test(signed.url);
-        if (decoded) delete head.metadata["compressed"];
+        if (decoded) {
+          if (range !== undefined) {
+            response.cancel();
+            throw failure("ERR_UNSUPPORTED", "this grant undoes the compression, and so knows no ranges", purpose);
+          }
+          delete head.metadata["compressed"];
+          // Known when it has been read.
+          head.size = NaN;
+        }
         const plain = encoding === "identity" && !decoded;
         const expected = plain && announced !== undefined ? Number(announced) : undefined;
         const end = start + (expected ?? 0) - 1;
@@ -293,8 +303,14 @@ function isBlob(body: unknown): body is Blob {
 /** A stream of which more than a part has been read. */
 export interface Begun {
   reader: ReadableStreamDefaultReader<Uint8Array>;
-  read: Uint8Array[];
+  /** A part, full. */
+  first: Uint8Array;
+  /** What was read beyond it. */
+  rest: Uint8Array;
 }
+
+/** A body is collected in chunks up to here, and from here on in the buffer of a part: chunks that are kept cost twice. */
+const FEW = 1 << 18;
 
 /** Reads until the end, or until there is more than one part. */
 async function begin(
@@ -306,16 +322,29 @@ async function begin(
   const leave = onAbort(signal, () => void reader.cancel(signal?.reason).catch(() => {}));
   try {
     const read: Uint8Array[] = [];
+    let first: Bytes | undefined;
     let size = 0;
-    while (size <= partSize) {
+    for (;;) {
       const { done, value } = await reader.read();
       signal?.throwIfAborted();
-      if (done) return concat(read);
+      if (done) return first === undefined ? concat(read) : first.subarray(0, size);
       if (!(value instanceof Uint8Array)) throw new TypeError("a stream must yield Uint8Array");
       read.push(value);
-      size += value.byteLength;
+      if (first === undefined && size + value.byteLength > FEW) {
+        first = new Uint8Array(partSize);
+        size = 0;
+      }
+      if (first === undefined) {
+        size += value.byteLength;
+        continue;
+      }
+      for (const chunk of read.splice(0)) {
+        const fits = chunk.subarray(0, partSize - size);
+        first.set(fits, size);
+        size += fits.byteLength;
+        if (fits.byteLength < chunk.byteLength) return { reader, first, rest: chunk.subarray(fits.byteLength) };
+      }
     }
-    return { reader, read };
   } catch (error) {
     void reader.cancel(error).catch(() => {});
     throw error;

@@ -134,7 +134,8 @@ export function toResponse({ head, entry, stream, raw }: Opened, range: StreamOp
   });
   if (raw) headers.set("content-type", "application/gzip");
   // The length of what was gunzipped on the way is not known.
-  if (!entry.compressed || raw) headers.set("content-length", String(rangeLength(range, head.size)));
+  if ((!entry.compressed || raw) && head.size >= 0)
+    headers.set("content-length", String(rangeLength(range, head.size)));
   if (range === undefined) return new Response(stream, { headers });
   const end = range.offset + rangeLength(range, head.size) - 1;
   headers.set("content-range", `bytes ${range.offset}-${end}/${head.size}`);

@@ -255,11 +255,11 @@ async function putValue(
   };
   const clockWasKnown = layers.clock.known;
   let isNewest = true;
-  let etag = await put(layers, key, body, stamp, condition, options);
+  let { etag, expiresAt } = await put(layers, key, body, stamp, condition, options);
   if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
     // This was the first answer of the store, and it says that the local clock, which `expires_at` came from, is wrong.
     try {
-      etag = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options);
+      ({ etag, expiresAt } = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options));
     } catch (error) {
       // A `set` that somebody has overwritten at once was a `set` all the same; a load yields.
       if (!isConflict(error) || condition.ifMatch !== undefined || condition.ifNoneMatch !== undefined) throw error;
@@ -272,8 +272,15 @@ async function putValue(
     size: body.byteLength,
     etag,
     contentType: stamp.contentType,
+    ...(expiresAt !== undefined && { expiresAt }),
   };
   return { info, size: body.byteLength, isNewest };
+}
+
+/** `expiresAt`, in Unix seconds, where not we but a grant decided about the end. */
+interface Written {
+  etag: string;
+  expiresAt?: number;
 }
 
 export async function put(
@@ -283,7 +290,7 @@ export async function put(
   stamp: Stamp,
   condition: WriteCondition,
   options: Extras,
-): Promise<string> {
+): Promise<Written> {
   const now = inStoreTime(layers, stamp.since);
   const put: PutOptions = {
     contentType: stamp.contentType,
@@ -302,9 +309,9 @@ export async function put(
   };
   layers.counters.store.writes++;
   try {
-    const { etag } = await layers.settings.store.put(key, body, put);
+    const written: Written = await layers.settings.store.put(key, body, put);
     if (ArrayBuffer.isView(body)) layers.counters.store.bytesWritten += body.byteLength;
-    return etag;
+    return written;
   } catch (error) {
     throw layers.failure(error, key, options.signal ?? undefined);
   }

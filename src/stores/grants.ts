@@ -75,14 +75,18 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
     // What was signed says that the body is not compressed.
     if (asked.kind !== "damaged" && (asked.kind === "entry" ? asked.meta : asked).compressed) {
       const { gunzipStream } = await import("../gzip.js");
-      plain = gunzipStream((body instanceof Uint8Array ? new Blob([body as Bytes]) : body) as never);
+      const stream =
+        "getReader" in body ? body : (body instanceof Uint8Array ? new Blob([body as Bytes]) : body).stream();
+      plain = gunzipStream(stream as ReadableStream<Bytes>);
     }
     if ("getReader" in plain) plain = await readAll(plain, size ?? MAX_GATHERED);
     const actual = plain instanceof Uint8Array ? plain.byteLength : plain.size;
     if (size !== undefined && actual !== size) {
       throw refused(`the grant is for ${size} bytes, and there are ${actual}`, key);
     }
-    return client.put(key, plain, options);
+    const { etag } = await client.put(key, plain, options);
+    const end = granted.kind === "entry" ? granted.meta.expiresAt : undefined;
+    return { etag, ...(end !== undefined && { expiresAt: end }) };
   }
 
   const internals: StoreInternals = { clock, stampsExpiry: true };

@@ -148,7 +148,7 @@ export class HandlerClient {
       return await this.#send(outgoing);
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
-      const reason = networkFailure(error, { store: "the presign handler", action: "" });
+      const reason = this.#broken(error);
       if (isBrowser() && troubleOf(reason).network === true && (await isReachable(this.#url))) {
         throw failure(
           "ERR_CORS",
@@ -173,7 +173,7 @@ export class HandlerClient {
       });
     } catch (error) {
       response.cancel();
-      throw error instanceof Malformed ? error : networkFailure(error, { store: "the presign handler", action: "" });
+      throw error instanceof Malformed ? error : this.#broken(error);
     }
     try {
       return JSON.parse(new TextDecoder().decode(concat(chunks)));
@@ -197,6 +197,12 @@ export class HandlerClient {
     if (status === 413) return this.#failure("ERR_TOO_LARGE", said);
     if (status === 429 || status >= 500) return this.#failure("ERR_UNAVAILABLE", said, undefined, true);
     return this.#failure("ERR_PROTOCOL", `${said}, not in its protocol: check \`url\`, and that it is served there`);
+  }
+
+  /** No answer, or half of one. */
+  #broken(error: unknown): Error {
+    const reason = networkFailure(error, { store: "the presign handler", action: "" });
+    return failure(reason.code, reason.message, { store: this.#store }, troubleOf(reason), error);
   }
 
   #failure(code: ErrorCode, message: string, key?: string, retry = false): Error {
