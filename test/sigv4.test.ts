@@ -1,3 +1,4 @@
+import { createHash, createHmac } from "node:crypto";
 import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -7,7 +8,6 @@ import { encodePath } from "../src/key.js";
 import { CredentialSource } from "../src/s3/credentials.js";
 import { resolveEndpoint } from "../src/s3/endpoint.js";
 import { hasLoneSurrogate } from "../src/plain.js";
-import { sha256Class } from "../src/s3/sha256.js";
 import { Signer } from "../src/s3/signer.js";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 4, 5, 678);
@@ -54,6 +54,20 @@ const request: fc.Arbitrary<SignableRequest> = fc.record({
 /** A URL without the order of its parameters, which is nobody's business. */
 const parts = (url: string) => [url.split("?")[0], url.split("?")[1]!.split("&").sort()];
 
+/** In the shape that the SDK's signers take. */
+class Sha256 {
+  readonly #hash;
+  constructor(secret?: string | Uint8Array) {
+    this.#hash = secret === undefined ? createHash("sha256") : createHmac("sha256", secret);
+  }
+  update(data: string | Uint8Array) {
+    this.#hash.update(data);
+  }
+  digest() {
+    return Promise.resolve(this.#hash.digest());
+  }
+}
+
 async function bySdk(
   signable: SignableRequest,
   secret: { accessKeyId: string; secretAccessKey: string },
@@ -65,7 +79,7 @@ async function bySdk(
   const presigner = new S3RequestPresigner({
     region: "eu-west-1",
     credentials: secret,
-    sha256: sha256Class() as never,
+    sha256: Sha256 as never,
   });
   const names = new Set(Object.keys(signable.headers ?? {}));
   const signed = await presigner.presign(
@@ -109,6 +123,20 @@ describe.each(["node:crypto", "WebCrypto"])("by %s", (engine) => {
       { numRuns: 60 },
     );
   });
+});
+
+test("what requests of one second share is made anew for another second, life or region", async () => {
+  let endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
+  const secret = { accessKeyId: "A".repeat(20), secretAccessKey: "one" };
+  const signer = new Signer(() => endpoint, new CredentialSource(secret, "s3:x"), new StoreClock());
+  const signable: SignableRequest = { method: "GET", key: "k" };
+  const first = await signer.sign(signable, 60);
+  expect(await signer.sign(signable, 60)).toEqual(first);
+  expect(parts((await signer.sign(signable, 61)).url)).toEqual(parts(await bySdk(signable, secret, 61)));
+  vi.setSystemTime(NOW + 1_000);
+  expect(parts((await signer.sign(signable, 60)).url)).toEqual(parts(await bySdk(signable, secret, 60)));
+  endpoint = resolveEndpoint({ bucket: "my-bucket", region: "us-west-2" });
+  expect((await signer.sign(signable, 60)).url).toContain("%2Fus-west-2%2Fs3%2F");
 });
 
 test("a new day has a new key, and so have new credentials", async () => {

@@ -2,96 +2,70 @@ import { utf8 } from "../bytes.js";
 import { nodeBuiltin } from "../runtime.js";
 import type { Bytes } from "../types.js";
 
-type Data = string | ArrayBuffer | ArrayBufferView;
-
 interface NodeHash {
-  update(data: Data): NodeHash;
-  digest(): Uint8Array;
+  update(data: string | Uint8Array): NodeHash;
+  digest(): Bytes;
+  digest(encoding: "hex" | "base64"): string;
 }
 
 interface NodeCrypto {
   createHash(name: string): NodeHash;
-  createHmac(name: string, key: Data): NodeHash;
+  createHmac(name: string, key: string | Uint8Array): NodeHash;
+  /** Since Node 20.12; at two thirds of the cost. */
+  hash?(name: string, data: string, encoding: "hex"): string;
 }
 
-/** SHA-256, or HMAC with a secret, in the shape that the SDK's signers take. */
+/** SHA-256 as signatures need it: at once on Node, where it costs a tenth of WebCrypto's promises. */
 export interface Sha256 {
-  update(data: Data): void;
-  digest(): Promise<Uint8Array>;
-  reset(): void;
+  /** In lower-case hexadecimal. */
+  hash(text: string): string | Promise<string>;
+  /** The HMAC, in lower-case hexadecimal. */
+  hmac(key: Bytes, text: string): string | Promise<string>;
+  /** HMAC after HMAC, each the key of the next. */
+  derive(secret: string, parts: readonly string[]): Bytes | Promise<Bytes>;
 }
 
-export type Sha256Constructor = new (secret?: Data) => Sha256;
-
-/** Node's hashes cost a tenth of WebCrypto's promises. */
-export function sha256Class(): Sha256Constructor {
+export function sha256(): Sha256 {
   const node = nodeBuiltin<NodeCrypto>("node:crypto");
-  return node === undefined ? WebSha256 : nodeSha256(node);
+  return node === undefined ? WEB : nodeSha256(node);
 }
 
-function nodeSha256(node: NodeCrypto): Sha256Constructor {
-  return class {
-    readonly #secret: Data | undefined;
-    #hash: NodeHash;
-
-    constructor(secret?: Data) {
-      this.#secret = secret;
-      this.#hash = this.#create();
-    }
-
-    #create(): NodeHash {
-      return this.#secret === undefined ? node.createHash("sha256") : node.createHmac("sha256", this.#secret);
-    }
-
-    update(data: Data): void {
-      this.#hash.update(data);
-    }
-
-    digest(): Promise<Uint8Array> {
-      return Promise.resolve(this.#hash.digest());
-    }
-
-    reset(): void {
-      this.#hash = this.#create();
-    }
+function nodeSha256(node: NodeCrypto): Sha256 {
+  const hmac = (key: string | Uint8Array, text: string) => node.createHmac("sha256", key).update(text);
+  return {
+    hash: (text) => node.hash?.("sha256", text, "hex") ?? node.createHash("sha256").update(text).digest("hex"),
+    hmac: (key, text) => hmac(key, text).digest("hex"),
+    derive(secret, parts) {
+      let key = utf8(secret);
+      for (const part of parts) key = hmac(key, part).digest();
+      return key;
+    },
   };
 }
 
-class WebSha256 implements Sha256 {
-  readonly #secret: Bytes | undefined;
-  #chunks: Bytes[] = [];
+const WEB: Sha256 = {
+  hash: async (text) => hex(await crypto.subtle.digest("SHA-256", utf8(text))),
+  hmac: async (key, text) => hex(await webHmac(key, text)),
+  async derive(secret, parts) {
+    let key = utf8(secret);
+    for (const part of parts) key = new Uint8Array(await webHmac(key, part));
+    return key;
+  },
+};
 
-  constructor(secret?: Data) {
-    this.#secret = secret === undefined ? undefined : copy(secret);
-  }
-
-  update(data: Data): void {
-    this.#chunks.push(copy(data));
-  }
-
-  async digest(): Promise<Uint8Array> {
-    const data = await new Blob(this.#chunks).arrayBuffer();
-    const { subtle } = globalThis.crypto;
-    if (this.#secret === undefined) return new Uint8Array(await subtle.digest("SHA-256", data));
-    const algorithm = { name: "HMAC", hash: "SHA-256" };
-    const key = await subtle.importKey("raw", this.#secret, algorithm, false, ["sign"]);
-    return new Uint8Array(await subtle.sign("HMAC", key, data));
-  }
-
-  reset(): void {
-    this.#chunks = [];
-  }
+async function webHmac(secret: Bytes, text: string): Promise<ArrayBuffer> {
+  const { subtle } = globalThis.crypto;
+  const key = await subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return subtle.sign("HMAC", key, utf8(text));
 }
 
-function copy(data: Data): Bytes {
-  if (typeof data === "string") return utf8(data);
-  if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() as Bytes;
+function hex(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Base64 SHA-256, as `x-amz-checksum-sha256` takes it. */
 export async function checksum(body: Bytes): Promise<string> {
-  const hash = new (sha256Class())();
-  hash.update(body);
-  return btoa(String.fromCharCode(...(await hash.digest())));
+  const node = nodeBuiltin<NodeCrypto>("node:crypto");
+  if (node !== undefined) return node.createHash("sha256").update(body).digest("base64");
+  return btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest("SHA-256", body))));
 }
