@@ -137,14 +137,16 @@ function partsOfBytes(source: Uint8Array | Blob, partSize: number): Parts {
 }
 
 /** Fills buffers of one part, and uses them again: a long stream makes no garbage. */
-function partsOfStream({ reader, read }: Begun, partSize: number): Parts {
+function partsOfStream(begun: Begun, partSize: number): Parts {
+  const { reader } = begun;
   const free: Uint8Array[] = [];
-  let rest: Uint8Array | undefined;
+  let first: Uint8Array | undefined = begun.first;
+  let rest: Uint8Array | undefined = begun.rest;
   let ended = false;
   let cancelled = false;
 
   async function chunk(): Promise<Uint8Array | undefined> {
-    const kept = rest ?? read.shift();
+    const kept = rest;
     rest = undefined;
     if (kept !== undefined) return kept;
     const { done, value } = await reader.read();
@@ -155,6 +157,11 @@ function partsOfStream({ reader, read }: Begun, partSize: number): Parts {
   return {
     async next() {
       if (ended) return undefined;
+      if (first !== undefined) {
+        const body = first;
+        first = undefined;
+        return { body, size: partSize, release: () => void free.push(body) };
+      }
       const buffer = free.pop() ?? new Uint8Array(partSize);
       let size = 0;
       while (size < partSize) {
@@ -174,7 +181,6 @@ function partsOfStream({ reader, read }: Begun, partSize: number): Parts {
     cancel(reason) {
       if (cancelled) return;
       cancelled = true;
-      read.length = 0;
       void reader.cancel(reason).catch(() => {});
     },
   };
