@@ -7,18 +7,23 @@ import { isWorkerd } from "./runtime.js";
  */
 const WORKERD_LIFE_MS = 30_000;
 
+/** The signal is undefined where nobody can abort: most calls have none, and making one costs as much as a hit. */
+type Start<T> = (signal: AbortSignal | undefined) => Promise<T>;
+
 /** One operation that several callers wait for, each with its own signal. */
 export class Flight<T> {
   readonly promise: Promise<T>;
-  readonly #controller = new AbortController();
+  /** Who came first and cannot leave keeps the operation going, so that nothing can abort it. */
+  readonly #controller: AbortController | undefined;
   readonly #startedAt = Date.now();
   #waiters = 0;
   #abandoned = false;
   readonly #onAbandoned: () => void;
 
-  constructor(start: (signal: AbortSignal) => Promise<T>, onAbandoned: () => void) {
+  constructor(canAbort: boolean, start: Start<T>, onAbandoned: () => void) {
+    this.#controller = canAbort ? new AbortController() : undefined;
     this.#onAbandoned = onAbandoned;
-    this.promise = start(this.#controller.signal);
+    this.promise = start(this.#controller?.signal);
     // Its waiters may all have left by then; those that stay see the rejection on their own promise.
     this.promise.catch(() => undefined);
   }
@@ -36,7 +41,7 @@ export class Flight<T> {
       if (--this.#waiters > 0) return;
       this.#abandoned = true;
       this.#onAbandoned();
-      this.#controller.abort(signal.reason);
+      this.#controller?.abort(signal.reason);
     });
     this.promise.then(off, off);
     return waiting;
@@ -57,13 +62,13 @@ export class Flights<T> {
   run(
     key: string,
     signal: AbortSignal | undefined,
-    start: (signal: AbortSignal) => Promise<T>,
+    start: Start<T>,
     onStart?: (promise: Promise<T>) => void,
   ): Promise<T> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
     let flight = this.#flights.get(key);
     if (flight === undefined || !flight.joinable) {
-      const own: Flight<T> = new Flight<T>(start, () => this.#end(key, own));
+      const own: Flight<T> = new Flight<T>(signal !== undefined, start, () => this.#end(key, own));
       flight = own;
       this.#flights.set(key, own);
       if (key.includes("\0")) this.#besides.add(key);

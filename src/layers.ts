@@ -190,7 +190,7 @@ export class Layers {
     );
   }
 
-  async #fetch(key: string, signal: AbortSignal, node: MemoryNode | undefined): Promise<Reading> {
+  async #fetch(key: string, signal: AbortSignal | undefined, node: MemoryNode | undefined): Promise<Reading> {
     const startedAt = performance.now();
     const pending = this.order.pending(key);
     if (pending !== undefined) await pending;
@@ -279,7 +279,7 @@ export class Layers {
   }
 
   /** Metadata, end and body of an object, as a value. */
-  async #open(key: string, got: Got, signal: AbortSignal, token: Token): Promise<Opened> {
+  async #open(key: string, got: Got, signal: AbortSignal | undefined, token: Token): Promise<Opened> {
     const opened = this.judge(key, got);
     if (opened.kind === "gone") {
       await discardBody(got);
@@ -348,7 +348,7 @@ export class Layers {
     };
   }
 
-  async #readBody(key: string, got: Got, signal: AbortSignal): Promise<Bytes> {
+  async #readBody(key: string, got: Got, signal: AbortSignal | undefined): Promise<Bytes> {
     let body: Bytes;
     try {
       const all = (got as { [READ_ALL]?: ReadAll })[READ_ALL];

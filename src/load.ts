@@ -108,7 +108,7 @@ async function fly(
   layers: Layers,
   request: LoadRequest,
   node: MemoryNode | undefined,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<Found> {
   const { key, call } = request;
   const pending = layers.order.pending(key);
@@ -164,13 +164,13 @@ async function computeAndStore(
   request: LoadRequest,
   condition: WriteCondition | undefined,
   token: Token,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   beforeStoring?: () => void,
 ): Promise<Found> {
   const { key, call } = request;
   layers.counters.calls++;
-  const value = await request.compute(signal);
-  if (signal.aborted) throw signal.reason as Error;
+  const value = await request.compute(signal ?? new AbortController().signal);
+  if (signal?.aborted) throw signal.reason as Error;
   refuseStreams(value);
   const uncached = (): Found => layers.keep(key, layers.isolate(value), 0, UNKNOWN, false);
   if (request.shouldCache !== undefined && !request.shouldCache(value as never)) return uncached();

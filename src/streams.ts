@@ -196,13 +196,13 @@ async function upload(
   key: string,
   load: (context: LoadContext) => Body | PromiseLike<Body>,
   condition: WriteCondition,
-  options: SetOptions & { signal: AbortSignal },
+  options: SetOptions,
 ): Promise<void> {
   const policy = resolveEntry(options, layers.settings.entry);
   const token = layers.order.begin(key);
   try {
     layers.counters.calls++;
-    const body = await load({ signal: options.signal });
+    const body = await load({ signal: options.signal ?? new AbortController().signal });
     if (!isBody(body)) {
       throw new TypeError(
         "the load of getOrSetStream must return a stream, a Blob or a Response; for values use getOrSet",

@@ -66,6 +66,8 @@ class WrappedFunction {
   readonly #options: WrapOptions;
   readonly #policy: EntryPolicy;
   readonly #revalidateAfter: number;
+  /** The object key that was asked for last. */
+  #recent: { canonical: string; key: string } | undefined;
 
   constructor(layers: Layers, registration: Registration, fn: Function, options: WrapOptions) {
     this.#layers = layers;
@@ -144,7 +146,11 @@ class WrappedFunction {
   }
 
   #objectKey(canonical: string): string {
-    return this.#layers.objectKey(digestKey(this.#options.name, canonical));
+    // A thousand who ask for the same at once compute its digest once.
+    if (this.#recent?.canonical !== canonical) {
+      this.#recent = { canonical, key: this.#layers.objectKey(digestKey(this.#options.name, canonical)) };
+    }
+    return this.#recent.key;
   }
 
   async #load(
