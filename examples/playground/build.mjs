@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -29,20 +29,36 @@ export async function buildPlayground() {
     /** @type {Record<string, number>} */
     const countries = {};
     for (const { country } of places) countries[country] = (countries[country] ?? 0) + 1;
-    writeFileSync(join(DATA, "countries.json"), JSON.stringify(countries));
+    replaceFile(join(DATA, "countries.json"), JSON.stringify(countries));
     const text = JSON.stringify(toColumns(places));
-    writeFileSync(`${PLACES}.gz`, gzipSync(text));
+    replaceFile(`${PLACES}.gz`, gzipSync(text));
     // Last, since its age stands for all.
-    writeFileSync(PLACES, text);
+    replaceFile(PLACES, text);
   }
   if (!isNewer(join(PAGE, "index.html"), sources())) {
     const { build } = await import("vite");
+    // Beside the old one and then in its place: another process may be building too, or reading.
+    const outDir = `${PAGE}-${process.pid}`;
     await build({
       root: join(ROOT, "playground"),
       configFile: join(ROOT, "vite.config.ts"),
       logLevel: "warn",
+      build: { outDir },
     });
+    rmSync(PAGE, { recursive: true, force: true });
+    renameSync(outDir, PAGE);
   }
+}
+
+/**
+ * At once, since another process may be reading.
+ *
+ * @param {string} file
+ * @param {string | Uint8Array} content
+ */
+function replaceFile(file, content) {
+  writeFileSync(`${file}-${process.pid}`, content);
+  renameSync(`${file}-${process.pid}`, file);
 }
 
 function citiesFile() {

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
+import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 
@@ -11,18 +11,24 @@ const TYPES = {
   ".json": "application/json",
 };
 
+/** Bytes up to which a file is held in memory, so that a page stays whole when it is built anew meanwhile. */
+const SMALL = 1_000_000;
+
 /**
  * Serves the files of some folders and nothing else: a path names one of those that were there at the start, or none.
  *
  * @param {Record<string, string>} folders by the path that they are served under
  */
 export function serveFiles(folders) {
-  /** @type {Map<string, string>} */
+  /** @type {Map<string, { file: string, size: number, content: Buffer | undefined }>} */
   const files = new Map();
   for (const [path, folder] of Object.entries(folders)) {
     for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
       const file = join(folder, name);
-      if (statSync(file).isFile()) files.set(path + name.split(sep).join("/"), file);
+      const stat = statSync(file);
+      if (!stat.isFile()) continue;
+      const content = stat.size <= SMALL ? readFileSync(file) : undefined;
+      files.set(path + name.split(sep).join("/"), { file, size: stat.size, content });
     }
   }
 
@@ -32,9 +38,9 @@ export function serveFiles(folders) {
    * @param {import("node:http").ServerResponse} response
    */
   return async (path, request, response) => {
-    const file = files.get(path.endsWith("/") ? `${path}index.html` : path);
-    const type = TYPES[extname(file ?? "")];
-    if (file === undefined || type === undefined || !existsSync(file)) {
+    const found = files.get(path.endsWith("/") ? `${path}index.html` : path);
+    const type = TYPES[extname(found?.file ?? "")];
+    if (found === undefined || type === undefined) {
       response.writeHead(404, { "content-type": "text/plain" }).end("There is no such page.\n");
       return;
     }
@@ -42,16 +48,17 @@ export function serveFiles(folders) {
       response.writeHead(405, { allow: "GET, HEAD" }).end();
       return;
     }
-    const gzip = files.has(`${path}.gz`) && /\bgzip\b/.test(String(request.headers["accept-encoding"]));
-    const source = gzip ? `${file}.gz` : file;
+    const gzip = /\bgzip\b/.test(String(request.headers["accept-encoding"])) ? files.get(`${path}.gz`) : undefined;
+    const { file, size, content } = gzip ?? found;
     response.writeHead(200, {
       "content-type": type,
-      "content-length": statSync(source).size,
+      "content-length": size,
       // Vite puts a hash of the content into the names of assets.
       "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
       ...(gzip && { "content-encoding": "gzip", vary: "accept-encoding" }),
     });
     if (request.method === "HEAD") response.end();
-    else await pipeline(createReadStream(source), response);
+    else if (content !== undefined) response.end(content);
+    else await pipeline(createReadStream(file), response);
   };
 }

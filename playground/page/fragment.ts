@@ -3,7 +3,7 @@
  * sent to servers; what is shorter makes a coarser QR code.
  */
 import type { Grant } from "bucketcache";
-import { readStart } from "./content.js";
+import { readStart } from "./read-start.js";
 
 /** No grant is longer, and a link from a stranger must not fill the memory. */
 const MAX_BYTES = 16_384;

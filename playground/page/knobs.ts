@@ -7,6 +7,7 @@ export type Trouble = "none" | "slow" | "flaky" | "down";
 const form = byId("knobs", HTMLFormElement);
 const changes = new Emitter<string>();
 const realNow = Date.now.bind(Date);
+const realFetch = window.fetch.bind(window);
 
 function chosen(name: string): string {
   return String(new FormData(form).get(name) ?? "");
@@ -24,9 +25,6 @@ export const knobs = {
   get trouble(): Trouble {
     return chosen("trouble") as Trouble;
   },
-  get isOffline(): boolean {
-    return chosen("offline") === "on";
-  },
   /** Tells the name of what has changed. */
   onChange: (listener: (name: string) => void) => changes.on(listener),
 };
@@ -34,13 +32,11 @@ export const knobs = {
 form.addEventListener("change", ({ target }) => {
   const { name } = target as HTMLInputElement;
   if (name === "skew") skewClock();
+  if (name === "offline") cutNetwork();
   showTrouble();
   changes.emit(name);
 });
 form.addEventListener("submit", (event) => event.preventDefault());
-// Browsers restore what was chosen before a reload.
-skewClock();
-showTrouble();
 
 /** What the page believes the time to be is wrong from now on, by hours. */
 function skewClock(): void {
@@ -48,7 +44,16 @@ function skewClock(): void {
   Date.now = hours === 0 ? realNow : () => realNow() + hours * 3_600_000;
 }
 
+/** Every request of the page fails as without a network: those of the library, and its look whether there is one. */
+function cutNetwork(): void {
+  window.fetch = isOffline() ? () => Promise.reject(new TypeError("Failed to fetch")) : realFetch;
+}
+
+function isOffline(): boolean {
+  return chosen("offline") === "on";
+}
+
 function showTrouble(): void {
-  const isTrouble = knobs.isOffline || knobs.trouble !== "none" || chosen("skew") !== "0";
+  const isTrouble = isOffline() || knobs.trouble !== "none" || chosen("skew") !== "0";
   document.documentElement.toggleAttribute("data-trouble", isTrouble);
 }

@@ -1,5 +1,4 @@
 /** What the page asks of its own server, beside grants. */
-import { knobs } from "./knobs.js";
 import type { Call } from "./questions.js";
 
 export interface Info {
@@ -53,11 +52,14 @@ export async function plainLink(key: string): Promise<string> {
 }
 
 async function ask<T>(path: string, body?: object): Promise<T> {
-  if (knobs.isOffline && body !== undefined) throw new Error("Offline: the server cannot be reached.");
-  const response = await fetch(path, {
-    cache: "no-store",
-    ...(body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-  });
+  const response = await window
+    .fetch(path, {
+      cache: "no-store",
+      ...(body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    })
+    .catch((error: unknown) => {
+      throw new Error("The playground's server cannot be reached.", { cause: error });
+    });
   const answer = (await response.json()) as T & { error?: string };
   if (!response.ok) throw new Error(answer.error ?? `The server answered ${response.status}.`);
   return answer;

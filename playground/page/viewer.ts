@@ -1,10 +1,11 @@
 /** Opens an entry: its facts and its content, the whole of small ones and the beginning of large ones. */
 import { byId, el } from "./dom.js";
-import { type Content, readStart, showBytes, showValue } from "./content.js";
+import { type Content, showBytes, showValue } from "./content.js";
 import type { Shown } from "./entries.js";
 import { explain } from "./errors.js";
 import { listFacts } from "./facts.js";
 import { formatBytes, formatDuration } from "./format.js";
+import { readStart } from "./read-start.js";
 import type { Session } from "./session.js";
 
 /** Stored bytes up to which an entry is read as a value, and kept in memory. */
