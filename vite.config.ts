@@ -50,6 +50,19 @@ export default defineConfig({
           globalSetup: ["test/support/setup-minio.ts", "test/support/setup-python.ts"],
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["e2e/**/*.test.ts"],
+          globalSetup: ["test/support/setup-minio.ts", "e2e/support/setup.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          // After all others and one at a time: browsers are what a machine has too few of.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
   },
 });

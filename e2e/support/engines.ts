@@ -1,0 +1,140 @@
+/** The browser engines, each behind the few things that tests of the library ask of a page. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium, firefox, webkit, type Browser, type BrowserContext, type BrowserContextOptions } from "playwright";
+import type { Page } from "playwright";
+import { afterAll, afterEach, beforeAll, describe, inject } from "vitest";
+import type * as lib from "../page/lib.js";
+import type { Engine as EngineName } from "../../test/support/browsers.js";
+import { startWebDriver } from "./webdriver.js";
+
+declare global {
+  /** In the page, not here: only functions that are sent there may name it. */
+  // oxlint-disable-next-line no-var -- what else is a global
+  var lib: typeof import("../page/lib.js");
+}
+
+export type { lib };
+
+/** A tab with a page of ours. */
+export interface Tab {
+  goto(url: string): Promise<void>;
+  /** Runs a function in the page: it sees its argument and the page's globals, nothing of the test. Both ways JSON. */
+  run<T>(code: () => T | Promise<T>): Promise<T>;
+  run<T, A>(code: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
+  screenshot(): Promise<Uint8Array>;
+}
+
+/** A tab by Playwright, with all that it can do. */
+export interface PlaywrightTab extends Tab {
+  page: Page;
+}
+
+interface Driver {
+  /** Tabs of one test share their storage and channels; nothing is left for the next test. */
+  tab(options?: BrowserContextOptions): Promise<Tab>;
+  /** Ends what the test opened; what helps to understand a failure is kept in the folder. */
+  endTest(failure: string | undefined): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const ENGINES = ["chromium", "firefox", "webkit"] as const satisfies readonly EngineName[];
+
+/** What failed tests leave to look at; ignored by git. */
+const KEPT = join(import.meta.dirname, "../../test-results");
+
+interface Opened<T extends Tab> {
+  name: EngineName;
+  /** A new tab on this page, in the profile of this test. */
+  tab(url: string, options?: BrowserContextOptions): Promise<T>;
+}
+
+/** Registers the same tests for each engine. */
+export function inEachEngine(body: (engine: Opened<Tab>) => void, names: readonly EngineName[] = ENGINES): void {
+  describe.each(names)("in %s:", (name) => {
+    let driver: Driver;
+    beforeAll(async () => {
+      driver = await startDriver(name);
+    });
+    afterAll(async () => driver?.close());
+    afterEach(async ({ task }) => {
+      const isFailure = task.result?.state === "fail";
+      await driver.endTest(isFailure ? `${name} ${task.name}`.replace(/[^\w.-]+/g, "-").slice(0, 120) : undefined);
+    });
+    body({
+      name,
+      async tab(url, options) {
+        const tab = await driver.tab(options);
+        await tab.goto(url);
+        return tab;
+      },
+    });
+  });
+}
+
+/** The same for the engines that Playwright drives, whose tabs have locators and routes. */
+export function inPlaywright(
+  body: (engine: Opened<PlaywrightTab>) => void,
+  names: readonly ("chromium" | "firefox")[] = ["chromium", "firefox"],
+): void {
+  inEachEngine(body as (engine: Opened<Tab>) => void, names);
+}
+
+async function startDriver(name: EngineName): Promise<Driver> {
+  const browsers = inject("browsers");
+  switch (name) {
+    case "chromium":
+      return playwrightDriver(await chromium.launch(browsers.chromium));
+    case "firefox":
+      return playwrightDriver(await firefox.launch(browsers.firefox));
+    case "webkit": {
+      const found = browsers.webkit;
+      if (found.kind === "webdriver") return startWebDriver(found);
+      return playwrightDriver(await webkit.launch({ executablePath: found.executablePath }));
+    }
+  }
+}
+
+function playwrightDriver(browser: Browser): Driver {
+  const isTraced = browser.browserType().name() === "chromium";
+  let context: BrowserContext | undefined;
+  return {
+    async tab(options): Promise<PlaywrightTab> {
+      if (context === undefined) {
+        context = await browser.newContext(options);
+        // Chromium alone can be asked by this version of Playwright; a screenshot there is of all.
+        if (isTraced) await context.tracing.start({ snapshots: true, screenshots: true });
+      }
+      const page = await context.newPage();
+      return {
+        page,
+        goto: async (url) => void (await page.goto(url)),
+        run: (code: (argument: never) => unknown, argument?: unknown) => page.evaluate(code as never, argument) as never,
+        screenshot: () => page.screenshot(),
+      };
+    },
+    async endTest(failure) {
+      const ended = context;
+      context = undefined;
+      if (ended === undefined) return;
+      if (failure !== undefined) {
+        for (const [index, page] of ended.pages().entries()) {
+          await keep(`${failure}-${index + 1}.png`, () => page.screenshot());
+        }
+        if (isTraced) await ended.tracing.stop({ path: join(KEPT, `${failure}.zip`) });
+      }
+      await ended.close();
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** A page that is so broken that it has no picture must not hide why the test failed. */
+export async function keep(name: string, picture: () => Promise<Uint8Array>): Promise<void> {
+  try {
+    mkdirSync(KEPT, { recursive: true });
+    writeFileSync(join(KEPT, name), await picture());
+  } catch (error) {
+    console.error(`no screenshot ${name}: ${(error as Error).message}`);
+  }
+}
