@@ -1,0 +1,4 @@
+// Browsers.
+import { start } from "../suite/index.js";
+
+await start(new URLSearchParams(location.search).get("url") as string);

@@ -1,0 +1,21 @@
+// npm run test:runtimes [-- NAME …] [--minio] [--only=TEXT]: the suite on every runtime, or on those named.
+import { fileURLToPath } from "node:url";
+import { createServer, createServerModuleRunner } from "vite";
+import { ALIAS } from "./alias.mjs";
+
+// As Vitest does it: TypeScript is run from where it lies.
+const server = await createServer({
+  configFile: false,
+  logLevel: "error",
+  resolve: { alias: ALIAS },
+  optimizeDeps: { noDiscovery: true },
+  server: { middlewareMode: true, hmr: false, ws: false, watch: null },
+});
+const runner = createServerModuleRunner(server.environments.ssr, { hmr: false });
+try {
+  const { main } = await runner.import(fileURLToPath(new URL("run/main.ts", import.meta.url)));
+  process.exitCode = await main(process.argv.slice(2));
+} finally {
+  await runner.close();
+  await server.close();
+}

@@ -1,0 +1,71 @@
+// The three browser engines, each loading one page.
+import { chromium, firefox, webkit, type Browser } from "playwright";
+import { ensureBrowsers, type Engine } from "../../support/browsers.js";
+import type { Run } from "./backend.js";
+import type { Runtime } from "./main.js";
+import { startWebDriver } from "./webdriver.js";
+
+/** A browser with one page. */
+export interface Page {
+  version: string;
+  open(url: string): Promise<void>;
+  /** Evaluates an expression, which may be a promise; what it is must be JSON. */
+  evaluate(expression: string): Promise<unknown>;
+  /** What the page said, for when something fails. */
+  said(): string;
+  close(): Promise<void>;
+}
+
+export async function openPage(engine: Engine): Promise<Page> {
+  const found = await ensureBrowsers([engine]);
+  if (engine === "webkit" && found.webkit.kind === "webdriver") return startWebDriver(found.webkit);
+  // Playwright's own browsers and those of the system alike; no argument weakens what CORS promises.
+  const launchers = { chromium, firefox, webkit };
+  const { executablePath, channel } = found[engine] as { executablePath: string; channel?: string };
+  const browser = await launchers[engine].launch({ executablePath, ...(channel !== undefined && { channel }) });
+  return playwrightPage(browser);
+}
+
+async function playwrightPage(browser: Browser): Promise<Page> {
+  const page = await browser.newPage();
+  let said = "";
+  const keep = (text: string) => (said = `${said}${text}\n`.slice(-8_000));
+  page.on("console", (message) => keep(message.text()));
+  page.on("pageerror", (error) => keep(`uncaught: ${error.stack ?? error.message}`));
+  return {
+    version: browser.version(),
+    open: async (url) => void (await page.goto(url)),
+    evaluate: (expression) => page.evaluate(expression),
+    said: () => said,
+    close: () => browser.close(),
+  };
+}
+
+export function browserRuntime(engine: Engine, title: string): Runtime {
+  return {
+    name: engine,
+    title,
+    credentials: false,
+    async run(run: Run, { backend, suite }) {
+      backend.serve("/suite", suite);
+      backend.page("/page", '<!doctype html><title>suite</title><script type="module" src="/suite/page.js"></script>');
+      const page = await openPage(engine);
+      try {
+        const query = new URLSearchParams({ url: new URL(run.url).pathname });
+        await page.open(`${backend.origin}/page?${query}`);
+        await Promise.race([run.ended, failure(page)]);
+        return page.version;
+      } finally {
+        await page.close();
+      }
+    },
+  };
+}
+
+/** Rejects when the page fails as a whole: then no more results come. */
+async function failure(page: Page): Promise<never> {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    if (page.said().includes("uncaught:")) throw new Error(page.said());
+  }
+}

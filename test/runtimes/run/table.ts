@@ -1,0 +1,46 @@
+import type { Result } from "../suite/harness.js";
+
+export interface Row {
+  name: string;
+  title: string;
+  version: string;
+  results: readonly Result[];
+  /** Why the run as a whole is not good. */
+  trouble: string | undefined;
+  milliseconds: number;
+}
+
+/** Tests passed, by runtime and by what they are about; then the tests that a runtime lacks. */
+export function printTable(rows: readonly Row[]): void {
+  const groups = [...new Set(rows.flatMap(({ results }) => results.map(({ name }) => groupOf(name))))];
+  const header = ["", "version", ...groups, "passed", "failed", "seconds"];
+  const lines = rows.map(({ title, version, results, trouble, milliseconds }) => {
+    const good = results.filter(({ error }) => error === undefined);
+    const bad = results.length - good.length + (trouble === undefined ? 0 : 1);
+    const counts = groups.map((group) => good.filter(({ name }) => groupOf(name) === group).length);
+    return [title, version, ...counts.map((n) => n || "–"), good.length, bad, Math.round(milliseconds / 1_000)].map(
+      String,
+    );
+  });
+  const widths = header.map((cell, column) => Math.max(cell.length, ...lines.map((line) => line[column]!.length)));
+  const text = (line: readonly string[]) =>
+    line.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ");
+  console.log(`\n${[header, ...lines].map(text).join("\n")}`);
+
+  // Whatever a runtime ran of a group, it has to run all of it.
+  for (const group of groups) {
+    const all = new Set(rows.flatMap(({ results }) => namesOf(results, group)));
+    for (const { title, results } of rows) {
+      const own = new Set(namesOf(results, group));
+      const missing = [...all].filter((name) => !own.has(name));
+      if (own.size > 0 && missing.length > 0) console.log(`\n${title} lacks:\n  ${missing.join("\n  ")}`);
+    }
+  }
+}
+
+const groupOf = (name: string): string => name.split(" > ")[0] as string;
+
+/** Names that do not depend on the runtime. */
+function namesOf(results: readonly Result[], group: string): string[] {
+  return results.filter(({ name }) => groupOf(name) === group).map(({ name }) => name);
+}

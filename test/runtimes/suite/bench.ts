@@ -1,0 +1,72 @@
+import { createCache, type Cache, type CacheOptions, type ObjectStore } from "bucketcache";
+import type { Runner } from "./harness.js";
+
+/** What a run is told. It comes as JSON. */
+export interface Config {
+  runtime: string;
+  /** Where the credentials may be: not in browsers. Spreads into `s3Store`. */
+  s3?: {
+    bucket: string;
+    endpoint: string;
+    region: string;
+    forcePathStyle: true;
+    credentials: { accessKeyId: string; secretAccessKey: string };
+  };
+  /** The presign handler; it refuses keys with `/denied/` in them. */
+  presign: string;
+  /** A presign handler of a bucket whose CORS rule lets pages use it, and exposes no header. */
+  hidden: string;
+  /** An address where nobody answers. */
+  nowhere: string;
+  /** In front of all keys of this run, before the name of the store. */
+  prefix: string;
+  /** The text of `schema/key-vectors.json`. */
+  vectors: string;
+}
+
+/** A store under test, and what the tests of one store share. */
+export interface Bench {
+  runner: Runner;
+  config: Config;
+  kind: "s3" | "presigned" | "memory";
+  /** Under it lies what Node wrote beforehand, and what Node reads afterwards. */
+  prefix: string;
+  /** A new one of the same bucket. */
+  open(options?: OpenOptions): ObjectStore;
+  /** A cache on a new store, without the other caches' memory; `place` is shared by caches that see the same entries. */
+  cache(place: string, options?: Partial<CacheOptions> & { open?: OpenOptions }): Cache;
+}
+
+export interface OpenOptions {
+  partSize?: number;
+  /** Where nothing answers. */
+  nowhere?: boolean;
+}
+
+export function bench(
+  parts: Pick<Bench, "runner" | "config" | "kind" | "open">,
+  prefix = `${parts.config.prefix}${parts.kind}/`,
+): Bench {
+  return {
+    ...parts,
+    prefix,
+    cache: (place, { open, ...options } = {}) =>
+      createCache({ store: parts.open(open), prefix: `${prefix}${place}/`, ...options }),
+  };
+}
+
+/** Bytes that do not repeat, so that parts in the wrong order show. */
+export function pattern(size: number): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(size / 4));
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2_654_435_761);
+  return new Uint8Array(words.buffer, 0, size);
+}
+
+export async function bytesOf(stream: ReadableStream<Uint8Array> | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  if (stream === undefined) throw new Error("there is no such entry");
+  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}
+
+export async function textOf(stream: ReadableStream<Uint8Array> | undefined): Promise<string> {
+  return new TextDecoder().decode(await bytesOf(stream));
+}
