@@ -1,0 +1,269 @@
+import { HeadObjectCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { makeBucket, type TestBucket } from "../test/support/bucket.js";
+import { inEachEngine, inPlaywright } from "./support/engines.js";
+import { fileOf, sha256OfNoise } from "./support/files.js";
+import { startSite, type Site } from "./support/site.js";
+
+const MIB = 1 << 20;
+
+let bucket: TestBucket;
+let site: Site;
+beforeAll(async () => {
+  bucket = await makeBucket();
+  site = await startSite(bucket.options, { maxBytes: 256 * MIB });
+});
+afterAll(async () => {
+  await site?.close();
+  await bucket?.remove();
+});
+beforeEach(() => site.reset());
+
+const isThere = (key: string) =>
+  bucket.client.send(new HeadObjectCommand({ Bucket: bucket.bucket, Key: `cache/${key}` })).then(
+    () => true,
+    () => false,
+  );
+/** MinIO lists the uploads of one object, by its whole key. */
+async function openUploads(key: string): Promise<number> {
+  const answer = await bucket.client.send(
+    new ListMultipartUploadsCommand({ Bucket: bucket.bucket, Prefix: `cache/${key}` }),
+  );
+  return answer.Uploads?.length ?? 0;
+}
+const operations = () => site.batches.flat().map(({ op }) => op);
+const tally = (op: string) => operations().filter((each) => each === op).length;
+
+inEachEngine((engine) => {
+  describe("an upload", () => {
+    const kinds = ["bytes", "blob", "file", "stream"] as const;
+
+    test.each(kinds)("of 3 MiB as %s is one PUT, and Node reads the same", async (kind) => {
+      const key = `small/${engine.name}/${kind}`;
+      const tab = await engine.tab(site.url);
+      await tab.run(
+        ({ key, kind }) => {
+          const bytes = lib.noise(3 << 20);
+          const body = {
+            bytes,
+            blob: new Blob([bytes]),
+            file: new File([bytes], "noise.bin", { type: "application/x-noise" }),
+            stream: new Blob([bytes]).stream(),
+          }[kind];
+          return lib.open().set(key, body, { compress: false, ttl: "1h" });
+        },
+        { key, kind },
+      );
+      expect(site.sent()).toEqual([`PUT cache/${key}`]);
+      const entry = await site.cache().getEntry<Uint8Array>(key);
+      expect(entry?.contentType).toBe(kind === "file" ? "application/x-noise" : "application/octet-stream");
+      expect(await sha256OfNoise(entry!.value.byteLength)).toBe(await sha256OfNoise(3 * MIB));
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(3 * MIB));
+    });
+
+    test.each(kinds)("of 12 MiB as %s goes in parts, with progress, and Node reads the same", async (kind) => {
+      const key = `large/${engine.name}/${kind}`;
+      const tab = await engine.tab(site.url);
+      const progress = await tab.run(
+        async ({ key, kind }) => {
+          const bytes = lib.noise(12 << 20);
+          const body = {
+            bytes,
+            blob: new Blob([bytes]),
+            file: new File([bytes], "noise.bin"),
+            stream: new Blob([bytes]).stream(),
+          }[kind];
+          const seen: { loaded: number; total?: number | undefined }[] = [];
+          await lib.open().set(key, body, { compress: false, onProgress: (progress) => void seen.push(progress) });
+          return seen;
+        },
+        { key, kind },
+      );
+      expect(site.sent("PUT")).toHaveLength(3);
+      expect(operations().toSorted()).toEqual(["complete", "create", "part", "part", "part"]);
+      expect(progress.map(({ loaded }) => loaded)).toEqual(progress.map(({ loaded }) => loaded).toSorted((a, b) => a - b));
+      expect(progress.at(-1)?.loaded).toBe(12 * MIB);
+      if (kind !== "stream") expect(progress[0]?.total).toBe(12 * MIB);
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(12 * MIB));
+      expect(await openUploads(key)).toBe(0);
+    });
+
+    test("that is compressed as it flows is read plain by Node, and is smaller in the bucket", async () => {
+      const key = `gzip/${engine.name}`;
+      const tab = await engine.tab(site.url);
+      await tab.run(async (key) => {
+        const line = new TextEncoder().encode("station-12,21.5,1013\n".repeat(3_000));
+        await lib.open().set(key, lib.chunks(200, line), { compress: true, contentType: "text/csv" });
+      }, key);
+      const cache = site.cache();
+      const entry = await cache.getEntry<Uint8Array>(key);
+      expect(entry?.value.byteLength).toBe(200 * 3_000 * 21);
+      expect(entry?.size).toBeLessThan(entry!.value.byteLength / 20);
+      expect(new TextDecoder().decode(entry?.value.subarray(0, 21))).toBe("station-12,21.5,1013\n");
+    });
+
+    test("of 60 MiB that is aborted half-way rejects with the reason, and leaves no object and no open upload", async () => {
+      const key = `aborted/${engine.name}`;
+      const tab = await engine.tab(site.url);
+      const outcome = await tab.run(async (key) => {
+        const controller = new AbortController();
+        return lib.outcome(
+          lib.open().set(key, new Blob([lib.noise(60 << 20)]), {
+            compress: false,
+            signal: controller.signal,
+            onProgress: ({ loaded }) => loaded >= 30 << 20 && controller.abort(new Error("enough")),
+          }),
+        );
+      }, key);
+      expect(outcome).toEqual({ code: "Error", message: "enough" });
+      expect(site.sent("PUT").length).toBeGreaterThanOrEqual(6);
+      expect(site.sent("PUT").length).toBeLessThan(12);
+      await vi.waitFor(async () => expect(await openUploads(key)).toBe(0), 20_000);
+      expect(await isThere(key)).toBe(false);
+    });
+
+    test("whose source fails rejects with that failure, and keeps the old value", async () => {
+      const key = `failing/${engine.name}`;
+      await site.cache().set(key, "old");
+      const tab = await engine.tab(site.url);
+      const outcome = await tab.run(async (key) => {
+        let pulls = 0;
+        const body = new ReadableStream<Uint8Array>({
+          pull(controller) {
+            if (pulls++ < 14) controller.enqueue(new Uint8Array(1 << 20));
+            else controller.error(new Error("the disk is gone"));
+          },
+        });
+        return lib.outcome(lib.open().set(key, body, { compress: false }));
+      }, key);
+      expect(outcome).toEqual({ code: "Error", message: "the disk is gone" });
+      expect(await site.cache().get(key)).toBe("old");
+      await vi.waitFor(async () => expect(await openUploads(key)).toBe(0), 20_000);
+    });
+
+    test("beyond what the handler allows is refused with ERR_TOO_LARGE before a byte is sent", async () => {
+      const tab = await engine.tab(site.url);
+      const key = `huge/${engine.name}`;
+      const outcome = await tab.run((key) => {
+        const mib = new Uint8Array(1 << 20);
+        return lib.outcome(lib.open().set(key, new Blob(Array.from({ length: 257 }, () => mib)), { compress: false }));
+      }, key);
+      expect(outcome.code).toBe("ERR_TOO_LARGE");
+      expect(site.sent("PUT")).toEqual([]);
+    });
+
+    test("goes on when the network is cut and comes back", async () => {
+      const key = `cut/${engine.name}`;
+      let cuts = 0;
+      site.proxy.hook = (request) => {
+        if (request.method === "PUT" && cuts < 3) {
+          cuts++;
+          return { drop: cuts === 2 ? "after" : "before" };
+        }
+      };
+      const tab = await engine.tab(site.url);
+      await tab.run((key) => lib.open().set(key, new Blob([lib.noise(22 << 20)]), { compress: false }), key);
+      expect(cuts).toBe(3);
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(22 * MIB));
+      expect(await openUploads(key)).toBe(0);
+    });
+  });
+});
+
+describe("an upload that is slower than its grants live", () => {
+  let slow: Site;
+  beforeAll(async () => {
+    slow = await startSite(bucket.options, { maxBytes: 64 * MIB, expiresIn: 3 });
+  });
+  afterAll(async () => slow?.close());
+
+  inEachEngine((engine) => {
+    test("gets a grant for each part as it starts, and ends well", async () => {
+      slow.reset();
+      slow.proxy.hook = (request) =>
+        request.method === "PUT"
+          ? { before: () => new Promise((resolve) => setTimeout(resolve, 1_200)) }
+          : undefined;
+      const key = `slow/${engine.name}`;
+      const tab = await engine.tab(slow.url);
+      const took = await tab.run(async (key) => {
+        const start = performance.now();
+        await lib.open({ concurrency: 1 }).set(key, new Blob([lib.noise(18 << 20)]), { compress: false });
+        return performance.now() - start;
+      }, key);
+      expect(took).toBeGreaterThan(4_000);
+      expect(slow.batches.flat().filter(({ op }) => op === "part").length).toBeGreaterThanOrEqual(4);
+      expect(await slow.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(18 * MIB));
+    });
+  });
+});
+
+inPlaywright((engine) => {
+  test("a file that a person chooses is uploaded under its own type", async () => {
+    const key = `chosen/${engine.name}`;
+    const tab = await engine.tab(site.url);
+    await tab.page.getByLabel("File").setInputFiles(fileOf("rows.csv", 7 * MIB));
+    await tab.run(async (key) => {
+      const [file] = (document.getElementById("file") as HTMLInputElement).files!;
+      await lib.open().set(key, file, { compress: false });
+    }, key);
+    expect(tally("part")).toBe(2);
+    const entry = await site.cache().getEntry<Uint8Array>(key);
+    expect(entry).toMatchObject({ size: 7 * MIB, contentType: "text/csv" });
+  });
+});
+
+// Only Chromium tells what a page holds.
+inPlaywright(
+  (engine) => {
+    test.each([false, true])(
+      "a file of 200 MiB makes the page's memory grow by less than 64 MiB, with compress: %s",
+      async (compress) => {
+        const key = `memory/${compress}`;
+        const tab = await engine.tab(site.url);
+        await tab.page.getByLabel("File").setInputFiles(fileOf("large.csv", 200 * MIB));
+        const session = await tab.page.context().newCDPSession(tab.page);
+        const held = async () => {
+          const usage: Record<string, number> = await session.send("Runtime.getHeapUsage");
+          const { usedSize = NaN, embedderHeapUsedSize = NaN, backingStorageSize = NaN } = usage;
+          return usedSize + embedderHeapUsedSize + backingStorageSize;
+        };
+        await session.send("HeapProfiler.collectGarbage");
+        const before = await held();
+        let peak = before;
+        const upload = tab.run(
+          async ({ key, compress }) => {
+            const [file] = (document.getElementById("file") as HTMLInputElement).files!;
+            const cache = lib.open();
+            await cache.set(key, file, { compress });
+            return cache.stats().store.bytesWritten;
+          },
+          { key, compress },
+        );
+        let isOver = false;
+        const watch = (async () => {
+          while (!isOver) {
+            peak = Math.max(peak, await held());
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
+        })();
+        await upload.finally(() => (isOver = true));
+        await watch;
+        console.log(`grew by ${((peak - before) / MIB).toFixed(1)} MiB at its peak`);
+        expect(peak - before).toBeLessThan(64 * MIB);
+        expect(tally("part")).toBeGreaterThan(10);
+        let size = 0;
+        for await (const chunk of (await site.cache().getStream(key))!) size += chunk.byteLength;
+        expect(size).toBe(200 * MIB);
+      },
+    );
+  },
+  ["chromium"],
+);
+
+async function digestOf(stream: ReadableStream<Uint8Array> | undefined): Promise<string> {
+  const { createHash } = await import("node:crypto");
+  const hash = createHash("sha256");
+  for await (const chunk of stream!) hash.update(chunk);
+  return hash.digest("hex");
+}
