@@ -78,6 +78,11 @@ async function respond(
   if (cookies.length > 0) to.setHeader("set-cookie", cookies);
   // What has not been read is not waited for.
   if (from.complete === false) to.setHeader("connection", "close");
+  if (from.method === "HEAD") {
+    // Nothing that is written would slow the source down.
+    response.body?.cancel().catch(() => {});
+    return void to.end();
+  }
   await pipe(response.body, to, gone.signal);
 }
 
