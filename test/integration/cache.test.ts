@@ -1,55 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { gunzipSync } from "node:zlib";
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import { cacheKey, createCache, type Cache, type CacheOptions } from "bucketcache";
-import { s3Store } from "bucketcache/s3";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { canonicalize, keyHash } from "../../src/key.js";
-import { makeBucket, type TestBucket } from "../support/bucket.js";
-import { startProxy, type FaultProxy } from "../support/proxy.js";
-import { script } from "../support/script.js";
+import { PutObjectCommand } from "@aws-sdk/client-s3";
+import type { Cache } from "bucketcache";
+import { describe, expect, test } from "vitest";
+import { cacheBucket } from "../support/cache-bucket.js";
 import { deferred, heard } from "../support/stores.js";
-import { kindsOfValues } from "../support/values.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-let bucket: TestBucket;
-let proxy: FaultProxy;
-let caches: Cache[] = [];
-let prefix: string;
-let count = 0;
-
-beforeAll(async () => {
-  bucket = await makeBucket();
-  proxy = await startProxy(bucket.options.endpoint);
-});
-
-afterAll(async () => {
-  await proxy.close();
-  await bucket.remove();
-});
-
-beforeEach(() => {
-  proxy.reset();
-  prefix = `test-${++count}/`;
-});
-
-afterEach(async () => {
-  await Promise.all(caches.map((cache) => cache.close()));
-  caches = [];
-});
-
-/** A cache as another process would have it: nothing is shared but the bucket. */
-function open(options: Partial<CacheOptions> = {}): Cache {
-  const store = s3Store({ ...bucket.options, endpoint: proxy.endpoint });
-  const cache = createCache({ store, prefix, ...options });
-  caches.push(cache);
-  return cache;
-}
-
-const asked = () => proxy.requests.map(({ method }) => method);
-const head = (key: string) => bucket.client.send(new HeadObjectCommand({ Bucket: bucket.bucket, Key: prefix + key }));
+const here = cacheBucket();
+const { open, asked, where } = here;
 
 describe("a thousand concurrent callers", () => {
   const thousand = <T>(call: () => Promise<T>) => Promise.all(Array.from({ length: 1_000 }, call));
@@ -63,7 +23,7 @@ describe("a thousand concurrent callers", () => {
     expect(calls).toBe(1);
     expect(asked()).toEqual(["GET", "PUT"]);
 
-    proxy.reset();
+    here.proxy.reset();
     const cache = open();
     const warm = cache.wrap(square, { name: "square" });
     expect(new Set(await thousand(() => warm(12)))).toEqual(new Set([{ n: 12, squared: 144, call: 1 }]));
@@ -71,7 +31,7 @@ describe("a thousand concurrent callers", () => {
     expect(asked()).toEqual(["GET"]);
     expect(cache.stats()).toMatchObject({ calls: 0, memory: { entries: 1 }, store: { reads: 1, writes: 0 } });
 
-    proxy.reset();
+    here.proxy.reset();
     await thousand(() => warm(12));
     expect(asked()).toEqual([]);
   });
@@ -86,7 +46,7 @@ describe("a thousand concurrent callers", () => {
 
   test("of get are one GET, and none when memory has it", async () => {
     await open().set("k", "v");
-    proxy.reset();
+    here.proxy.reset();
     const cache = open();
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
@@ -107,7 +67,7 @@ describe("a thousand concurrent callers", () => {
     );
     const numbers = Array.from({ length: 100 }, (_, n) => n);
     expect(await Promise.all(numbers.map((n) => meet(n)))).toEqual(numbers);
-    expect([proxy.count("GET"), proxy.count("PUT")]).toEqual([100, 100]);
+    expect([here.proxy.count("GET"), here.proxy.count("PUT")]).toEqual([100, 100]);
   });
 });
 
@@ -128,7 +88,7 @@ describe("a hit is one request", () => {
     const original = value();
     await open().set("k", original, { compress: compress ?? "auto" });
     expect(asked()).toEqual(["PUT"]);
-    proxy.reset();
+    here.proxy.reset();
     const back = await open().get<object>("k");
     // Comparing millions of elements one by one would take the test's time.
     if (original instanceof Uint8Array) {
@@ -143,7 +103,7 @@ describe("a hit is one request", () => {
     await cache.set("k", "x".repeat(100_000));
     const wrapped = cache.wrap(() => "y", { name: "f" });
     await wrapped();
-    proxy.reset();
+    here.proxy.reset();
     const other = open({ memory: false });
     await new Response(await other.getStream("k")).text();
     await (await other.getResponse("k"))?.text();
@@ -154,132 +114,11 @@ describe("a hit is one request", () => {
   });
 });
 
-describe("values", () => {
-  const kinds = Object.entries(kindsOfValues());
-
-  test.each(kinds)(
-    "%s is stored as the format says, and comes back",
-    async (_, { value, back, codec, contentType }) => {
-      await open().set("k", value);
-      const { Metadata, ContentType, CacheControl, ContentEncoding, Body } = await bucket.client.send(
-        new GetObjectCommand({ Bucket: bucket.bucket, Key: `${prefix}k` }),
-      );
-      await Body?.transformToByteArray();
-      expect(ContentType).toBe(contentType);
-      expect(CacheControl).toBe("no-store, bucketcache=1");
-      expect(ContentEncoding).toBeUndefined();
-      expect(Metadata?.["entry"]).toContain(`codec=${codec}`);
-      const expected = back ?? value;
-      expect(await open().getEntry("k")).toMatchObject({ key: "k", source: "store", contentType });
-      expect(await open().get("k")).toStrictEqual(expected);
-      await expect(open().getOrSet("k", () => "computed")).resolves.toStrictEqual(expected);
-    },
-  );
-
-  test("written in one process are read in another, function results too", async () => {
-    const cache = open();
-    await cache.setMany(kinds.map(([key, { value }]) => ({ key, value })));
-    const report = cache.wrap((...args: unknown[]) => ({ args }), { name: "report" });
-    await report(new Date(0), { b: 2n, a: new Map([[1, 2]]) });
-    const reader = await script(`
-      import { isDeepStrictEqual } from "node:util";
-      import { createCache } from "bucketcache";
-      import { s3Store } from "bucketcache/s3";
-      import { kindsOfValues } from "./test/support/values.js";
-      const { prefix, options } = JSON.parse(process.argv[2]);
-      const cache = createCache({ store: s3Store(options), prefix });
-      const wrong = [];
-      for (const [key, { value, back }] of Object.entries(kindsOfValues())) {
-        const entry = await cache.getEntry(key);
-        if (entry === undefined || !isDeepStrictEqual(entry.value, back ?? value)) wrong.push(key);
-      }
-      let calls = 0;
-      const report = cache.wrap((...args) => ++calls, { name: "report" });
-      const result = await report(new Date(0), { a: new Map([[1, 2]]), b: 2n });
-      const isSame = isDeepStrictEqual(result, { args: [new Date(0), { b: 2n, a: new Map([[1, 2]]) }] });
-      await cache.set("from the child", new Map([["a", 1n]]));
-      console.log(JSON.stringify({ wrong, calls, isSame }));`);
-    const printed = await reader.run({ prefix, options: bucket.options });
-    reader.remove();
-    expect(JSON.parse(printed)).toEqual({ wrong: [], calls: 0, isSame: true });
-    expect(await open().get("from the child")).toStrictEqual(new Map([["a", 1n]]));
-  });
-
-  test.each([
-    [
-      "a cycle",
-      () => {
-        const cycle: unknown[] = [];
-        cycle.push({ cycle });
-        return cycle;
-      },
-    ],
-    ["a function within", () => ({ a: [() => 1] })],
-    ["a class instance without toJSON", () => ({ a: new (class Point {})() })],
-    ["a symbol", () => Symbol("s")],
-  ])("%s is a TypeError, and nothing is stored", async (_, make) => {
-    await expect(open().set("k", make())).rejects.toThrow(TypeError);
-    expect(asked()).toEqual([]);
-  });
-});
-
-describe("an object as others see it", () => {
-  const ENTRY = String.raw`v=1, created=(\d+\.\d{1,3}), codec=(\w+), nonce=:([A-Za-z0-9+/]{22}==):`;
-
-  test("carries its end, its codec and a nonce of its own", async () => {
-    const cache = open();
-    const before = Date.now() / 1000;
-    await cache.set("k", { a: 1 }, { ttl: "90s" });
-    const { Metadata, ContentType, CacheControl, ContentLength } = await head("k");
-    expect(Object.keys(Metadata ?? {}).sort()).toEqual(["entry", "expires_at"]);
-    expect(Metadata?.["expires_at"]).toMatch(/^\d+(\.\d+)?$/);
-    expect(Math.abs(Number(Metadata?.["expires_at"]) - before - 90)).toBeLessThan(60);
-    const entry = new RegExp(`^${ENTRY}$`).exec(Metadata?.["entry"] ?? "");
-    expect(entry?.[2]).toBe("json");
-    expect(Number(Metadata?.["expires_at"]) - Number(entry?.[1])).toBeCloseTo(90, 2);
-    expect({ ContentType, CacheControl, ContentLength }).toEqual({
-      ContentType: "application/json",
-      CacheControl: "no-store, bucketcache=1",
-      ContentLength: 7,
-    });
-    await cache.set("k", { a: 1 }, { ttl: "90s" });
-    const again = new RegExp(`^${ENTRY}$`).exec((await head("k")).Metadata?.["entry"] ?? "");
-    expect(again?.[3]).not.toBe(entry?.[3]);
-  });
-
-  test("without a ttl has no end; compressed is flagged, is gzip, and has no Content-Encoding", async () => {
-    const text = "größe;name\n".repeat(500);
-    await open().set("k", text, { contentType: "text/csv", cacheControl: "max-age=5" });
-    const object = await bucket.client.send(new GetObjectCommand({ Bucket: bucket.bucket, Key: `${prefix}k` }));
-    expect(Object.keys(object.Metadata ?? {}).sort()).toEqual(["compressed", "entry"]);
-    expect(object).toMatchObject({
-      Metadata: { compressed: "true" },
-      ContentType: "text/csv",
-      CacheControl: "max-age=5, bucketcache=1",
-    });
-    expect(object.ContentEncoding).toBeUndefined();
-    expect(gunzipSync((await object.Body?.transformToByteArray())!).toString()).toBe(text);
-  });
-
-  test("of a function lies under name and digest, and says whose it is", async () => {
-    const cache = open();
-    const wrapped = cache.wrap((a: number, b: string) => `${a}${b}`, { name: "f<x>", ttl: "1h" });
-    await wrapped(1, "b");
-    const key = cacheKey("f<x>", [1, "b"]);
-    expect(key).toMatch(/^f_x_\/[0-9a-f]{32}$/);
-    const { Metadata } = await head(key);
-    const hash = await keyHash("f<x>", canonicalize([1, "b"]));
-    expect(Metadata?.["entry"]).toMatch(new RegExp(`^${ENTRY}, key=:${hash?.replace(/[+/]/g, "\\$&")}:$`));
-    const size = Object.entries(Metadata ?? {}).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
-    expect(size).toBeLessThan(512);
-  });
-});
-
 describe("two caches on one cold key", () => {
   /** An object that is there and counts as absent. */
   async function putDamaged(key: string): Promise<void> {
     const damaged = { Body: "x", Metadata: { entry: "v=1, broken" } };
-    await bucket.client.send(new PutObjectCommand({ Bucket: bucket.bucket, Key: prefix + key, ...damaged }));
+    await here.bucket.client.send(new PutObjectCommand({ ...where(key), ...damaged }));
   }
 
   /** Both see what there is, then compute; the first writes before the second. */
@@ -297,17 +136,17 @@ describe("two caches on one cold key", () => {
     });
     await reached.promise;
     expect(await fast.getOrSet("k", () => "fast")).toBe("fast");
-    proxy.reset();
+    here.proxy.reset();
     gate.resolve();
     expect(await slowly).toBe("slow");
-    expect(proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
+    expect(here.proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
     expect(errors).toEqual([]);
     return { slow, fast };
   }
 
   test("the slower one's result is its callers' alone: not in the bucket, not in its memory", async () => {
     const { slow, fast } = await race();
-    expect(proxy.requests[0]?.headers["if-none-match"]).toBe("*");
+    expect(here.proxy.requests[0]?.headers["if-none-match"]).toBe("*");
     expect(slow.stats()).toMatchObject({ memory: { entries: 0 }, store: { writes: 1 } });
     expect(await slow.get("k")).toBe("fast");
     expect(await fast.getEntry("k")).toMatchObject({ value: "fast", source: "memory" });
@@ -315,7 +154,7 @@ describe("two caches on one cold key", () => {
 
   test("the same where both overwrite what was there: only over what they saw", async () => {
     const { slow } = await race(() => putDamaged("k"));
-    expect(proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
+    expect(here.proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
     expect(await slow.get("k")).toBe("fast");
   });
 
@@ -330,7 +169,7 @@ describe("two caches on one cold key", () => {
     );
     const fast = open().wrap(async () => "fast", { name: "f" });
     const slowly = slow();
-    await expect.poll(() => proxy.count("GET")).toBe(1);
+    await expect.poll(() => here.proxy.count("GET")).toBe(1);
     await fast();
     gate.resolve();
     expect(await slowly).toBe("slow");
@@ -379,19 +218,19 @@ describe("more than a thousand entries", () => {
       { key: "many2/a", value: "other" },
       { key: "manyx", value: "other" },
     ]);
-    proxy.reset();
+    here.proxy.reset();
     expect(await listed(cache, "many/")).toEqual(many);
     expect(asked()).toEqual(["GET", "GET"]);
 
     expect(await cache.getMany([many[3]!, "many/none", many[1_049]!])).toEqual([3, undefined, 1_049]);
 
-    proxy.reset();
+    here.proxy.reset();
     await cache.deleteMany(many.slice(0, 1_010));
     expect(asked()).toEqual(["POST", "POST"]);
     expect(await listed(cache, "many/")).toEqual(many.slice(1_010));
 
     await cache.setMany(many.map((key) => ({ key, value: "again" })));
-    proxy.reset();
+    here.proxy.reset();
     await cache.clear({ name: "many" });
     expect(asked().sort()).toEqual(["GET", "GET", "POST", "POST"]);
     expect(await listed(cache, "")).toEqual(["many2/a", "manyx"]);
@@ -405,9 +244,9 @@ describe("more than a thousand entries", () => {
   });
 
   test("of another prefix in the same bucket are nobody's here", async () => {
-    const stranger = open({ prefix: `${prefix}sub/` });
+    const stranger = open({ prefix: `${here.prefix}sub/` });
     await stranger.set("k", "theirs");
-    const cache = open({ prefix: `${prefix}su` });
+    const cache = open({ prefix: `${here.prefix}su` });
     expect(await listed(cache, "c")).toEqual([]);
     expect(await stranger.get("k")).toBe("theirs");
   });
@@ -417,14 +256,14 @@ describe("background writes", () => {
   test("return first, are seen at once in this process, and are in the bucket after flush", async () => {
     const cache = open({ write: "background" });
     const gate = deferred();
-    proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
+    here.proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
     await cache.set("k", { a: 1 });
     expect(await cache.get("k")).toEqual({ a: 1 });
     expect(await cache.getOrSet("l", () => "computed")).toBe("computed");
     expect(await open({ memory: false }).get("k")).toBeUndefined();
     let isFlushed = false;
     const flushed = cache.flush().then(() => (isFlushed = true));
-    await expect.poll(() => proxy.count("PUT")).toBe(2);
+    await expect.poll(() => here.proxy.count("PUT")).toBe(2);
     expect(isFlushed).toBe(false);
     gate.resolve();
     await flushed;
@@ -434,7 +273,7 @@ describe("background writes", () => {
   test("that fail are told, and do not stay in memory as if they were kept", async () => {
     const cache = open({ write: "background" });
     const errors = heard(cache, "error");
-    proxy.hook = ({ method }) =>
+    here.proxy.hook = ({ method }) =>
       method === "PUT" ? { answer: { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" } } : undefined;
     await cache.set("k", 1);
     await cache.flush();

@@ -1,53 +1,21 @@
 import { randomBytes } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { GetObjectCommand, HeadObjectCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
-import { createCache, type Body, type Cache, type CacheOptions, type Progress } from "bucketcache";
-import { s3Store } from "bucketcache/s3";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { makeBucket, type TestBucket } from "../support/bucket.js";
-import { startProxy, type FaultProxy } from "../support/proxy.js";
+import type { Body, Progress } from "bucketcache";
+import { describe, expect, test } from "vitest";
+import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
 import { deferred, textOf } from "../support/stores.js";
 
 const MIB = 1 << 20;
 
-let bucket: TestBucket;
-let proxy: FaultProxy;
-let caches: Cache[] = [];
-let prefix: string;
-let count = 0;
+const here = cacheBucket();
+const { open, where } = here;
 
-beforeAll(async () => {
-  bucket = await makeBucket();
-  proxy = await startProxy(bucket.options.endpoint);
-});
-
-afterAll(async () => {
-  await proxy.close();
-  await bucket.remove();
-});
-
-beforeEach(() => {
-  proxy.reset();
-  prefix = `test-${++count}/`;
-});
-
-afterEach(async () => {
-  await Promise.all(caches.map((cache) => cache.close()));
-  caches = [];
-});
-
-function open(options: Partial<CacheOptions> = {}): Cache {
-  const cache = createCache({ store: s3Store({ ...bucket.options, endpoint: proxy.endpoint }), prefix, ...options });
-  caches.push(cache);
-  return cache;
-}
-
-const where = (key: string) => ({ Bucket: bucket.bucket, Key: prefix + key });
 const openUploads = async () =>
-  (await bucket.client.send(new ListMultipartUploadsCommand({ Bucket: bucket.bucket }))).Uploads ?? [];
+  (await here.bucket.client.send(new ListMultipartUploadsCommand({ Bucket: here.bucket.bucket }))).Uploads ?? [];
 const exists = (key: string) =>
-  bucket.client.send(new HeadObjectCommand(where(key))).then(
+  here.bucket.client.send(new HeadObjectCommand(where(key))).then(
     () => true,
     () => false,
   );
@@ -106,7 +74,7 @@ describe("a process that moves 1 GiB", () => {
     "through set and getStream, %s, grows by less than 96 MiB",
     async (_, size, compress) => {
       const mover = await script(MOVER);
-      const printed = await mover.run({ options: bucket.options, prefix, size, compress });
+      const printed = await mover.run({ options: here.bucket.options, prefix: here.prefix, size, compress });
       mover.remove();
       const { peak } = JSON.parse(printed) as { peak: number };
       expect(peak).toBeLessThan(96 * MIB);
@@ -121,21 +89,21 @@ describe("a body that is larger than a part", () => {
   test("goes up in parts, four at once, with progress, and comes back", async () => {
     let flying = 0;
     let most = 0;
-    proxy.hook = ({ query }) => {
+    here.proxy.hook = ({ query }) => {
       if (!query.has("partNumber")) return undefined;
       most = Math.max(most, ++flying);
       return { after: () => flying-- };
     };
     const progress: Progress[] = [];
     await open().set("k", pieces(50), { onProgress: (now) => progress.push(now), ttl: "1h" });
-    expect(proxy.requests.filter(({ query }) => query.has("partNumber"))).toHaveLength(7);
+    expect(here.proxy.requests.filter(({ query }) => query.has("partNumber"))).toHaveLength(7);
     expect(most).toBeGreaterThan(1);
     expect(most).toBeLessThanOrEqual(4);
     expect(progress.map(({ loaded }) => loaded)).toEqual(
       [...progress.map(({ loaded }) => loaded)].sort((a, b) => a - b),
     );
     expect(progress.at(-1)).toEqual({ loaded: 50 * MIB, total: undefined });
-    const head = await bucket.client.send(new HeadObjectCommand(where("k")));
+    const head = await here.bucket.client.send(new HeadObjectCommand(where("k")));
     expect(head).toMatchObject({
       ContentLength: 50 * MIB,
       ContentType: "application/octet-stream",
@@ -143,7 +111,7 @@ describe("a body that is larger than a part", () => {
     });
     expect(Object.keys(head.Metadata ?? {}).sort()).toEqual(["entry", "expires_at"]);
 
-    proxy.reset();
+    here.proxy.reset();
     const seen: Progress[] = [];
     let offset = 0;
     for await (const chunk of (await open().getStream("k", { onProgress: (now) => seen.push(now) }))!) {
@@ -155,7 +123,7 @@ describe("a body that is larger than a part", () => {
     }
     expect(offset).toBe(50 * MIB);
     expect(seen.at(-1)).toEqual({ loaded: 50 * MIB, total: 50 * MIB });
-    expect(proxy.requests.map(({ method }) => method)).toEqual(["GET"]);
+    expect(here.proxy.requests.map(({ method }) => method)).toEqual(["GET"]);
   });
 
   test("is compressed as it flows, by its content type, and ranges of the raw bytes can be had", async () => {
@@ -165,7 +133,7 @@ describe("a body that is larger than a part", () => {
     }
     const cache = open();
     await cache.set("k.csv", rows(), { contentType: "text/csv" });
-    const object = await bucket.client.send(new GetObjectCommand(where("k.csv")));
+    const object = await here.bucket.client.send(new GetObjectCommand(where("k.csv")));
     expect(object.Metadata).toMatchObject({ compressed: "true" });
     const stored = (await object.Body?.transformToByteArray())!;
     let text = "";
@@ -239,7 +207,7 @@ describe("a body that is larger than a part", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const never = deferred();
-    proxy.hook = ({ query }) => {
+    here.proxy.hook = ({ query }) => {
       if (query.get("partNumber") !== "2") return undefined;
       return {
         before: () => {
@@ -257,11 +225,11 @@ describe("a body that is larger than a part", () => {
   test("is left as it was by a store that refuses a part for good", async () => {
     const cache = open();
     await cache.set("k", "old");
-    proxy.hook = ({ query }) =>
+    here.proxy.hook = ({ query }) =>
       query.get("partNumber") === "3"
         ? { answer: { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" } }
         : undefined;
-    await expect(cache.set("k", pieces(40))).rejects.toMatchObject({ code: "ERR_FORBIDDEN", key: `${prefix}k` });
+    await expect(cache.set("k", pieces(40))).rejects.toMatchObject({ code: "ERR_FORBIDDEN", key: `${here.prefix}k` });
     expect(await openUploads()).toEqual([]);
     expect(await open().get("k")).toBe("old");
   });
@@ -281,7 +249,7 @@ describe("a body that is larger than a part", () => {
     );
     expect(sizes).toEqual(Array(5).fill(20 * MIB));
     expect(calls).toBe(1);
-    expect(proxy.count("POST")).toBe(2);
+    expect(here.proxy.count("POST")).toBe(2);
     const reason = new Error("broke");
     const failing = () => pieces(20, (index) => index === 12 && Promise.reject(reason));
     await expect(cache.getOrSetStream("none", failing)).rejects.toBe(reason);
@@ -293,7 +261,7 @@ describe("a body that is larger than a part", () => {
 describe("a slow side", () => {
   test("at the end of a download slows the store down: what nobody reads stays there", async () => {
     await open().set("k", pieces(64));
-    proxy.reset();
+    here.proxy.reset();
     const stream = (await open().getStream("k"))!;
     const reader = stream.getReader();
     await reader.read();
@@ -302,7 +270,7 @@ describe("a slow side", () => {
     await expect
       .poll(
         () => {
-          const { received } = proxy.requests[0]!;
+          const { received } = here.proxy.requests[0]!;
           const isSettled = received === last;
           last = received;
           return isSettled;
@@ -318,13 +286,13 @@ describe("a slow side", () => {
 
   test("at the end of an upload slows the source down: no more parts are made than are on their way", async () => {
     const gate = deferred();
-    proxy.hook = ({ query }) => (query.has("partNumber") ? { before: () => gate.promise } : undefined);
+    here.proxy.hook = ({ query }) => (query.has("partNumber") ? { before: () => gate.promise } : undefined);
     let made = 0;
     const setting = open().set(
       "k",
       pieces(100, () => made++),
     );
-    await expect.poll(() => proxy.requests.filter(({ query }) => query.has("partNumber")).length).toBe(4);
+    await expect.poll(() => here.proxy.requests.filter(({ query }) => query.has("partNumber")).length).toBe(4);
     // Four parts of 8 MiB, and the piece that showed that there is more.
     expect(made).toBeLessThanOrEqual(34);
     gate.resolve();
@@ -336,13 +304,13 @@ describe("a slow side", () => {
     const cache = open();
     await cache.set("k", pieces(64));
     await cache.close();
-    proxy.reset();
-    await expect.poll(() => proxy.connections).toBe(0);
+    here.proxy.reset();
+    await expect.poll(() => here.proxy.connections).toBe(0);
     const other = open();
     for await (const _ of (await other.getStream("k"))!) break;
     const response = await other.getResponse("k");
     await response?.body?.cancel();
-    await expect.poll(() => proxy.connections).toBe(0);
-    expect(proxy.requests.every(({ received }) => received < 64 * MIB)).toBe(true);
+    await expect.poll(() => here.proxy.connections).toBe(0);
+    expect(here.proxy.requests.every(({ received }) => received < 64 * MIB)).toBe(true);
   });
 });
