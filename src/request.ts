@@ -153,10 +153,17 @@ export function objectClient(plane: Plane): ObjectClient {
         }
         const plain = encoding === "identity" && !decoded;
         const expected = plain && announced !== undefined ? Number(announced) : undefined;
-        const end = start + (expected ?? 0) - 1;
+        const end = (expected ?? 0) - 1;
         return new Found(
           head,
-          new Download(response, expected, (offset) => reopen(head, start + offset, end), purpose, limits, signal),
+          new Download(
+            response,
+            expected,
+            (offset, last = end) => reopen(head, start + offset, start + last),
+            purpose,
+            limits,
+            signal,
+          ),
         );
       },
     });
