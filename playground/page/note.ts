@@ -21,7 +21,17 @@ export function startNote(session: Session): void {
   onOtherTab(({ key }) => {
     if (key === KEY) void read(session);
   });
-  void read(session);
+  void readIfThere(session);
+}
+
+/** Without asking for what is not there: browsers report a 404 as an error. */
+async function readIfThere(session: Session): Promise<void> {
+  try {
+    for await (const { key } of session.cache.list({ prefix: KEY })) if (key === KEY) return await read(session);
+    show("There is no note yet.", "", "none");
+  } catch (error) {
+    show("–", explain(error), "failed");
+  }
 }
 
 async function save(session: Session): Promise<void> {

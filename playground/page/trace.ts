@@ -52,7 +52,10 @@ export function watchKey(session: Session, key: string): Watch {
   let reading: Span | undefined;
   const open = new Map<object, Span>();
   const onNetwork = (exchange: Exchange): void => {
-    const subjects = exchange.subjects.filter((subject) => subject.key.endsWith(key));
+    // The list of entries looks at metadata alone, which no call does.
+    const subjects = exchange.subjects.filter(
+      (subject) => subject.key.endsWith(key) && subject.operation.toLowerCase() !== "head",
+    );
     if (subjects.length === 0) return;
     leaveMemory("miss", exchange.startedAt);
     let span = open.get(exchange);
