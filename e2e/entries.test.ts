@@ -26,10 +26,10 @@ inEachEngine((engine) => {
     test("of every kind that Node wrote are the same values in the page", async () => {
       await site.cache({ prefix }).setMany(KINDS.map(([key, { value }]) => ({ key, value, compress, ttl: "1h" })));
       const tab = await engine.tab(site.url);
-      const read = await tab.run(
-        async ({ prefix, keys }) => (await lib.open({ prefix }).getMany(keys)).map(lib.show),
-        { prefix, keys: KINDS.map(([key]) => key) },
-      );
+      const read = await tab.run(async ({ prefix, keys }) => (await lib.open({ prefix }).getMany(keys)).map(lib.show), {
+        prefix,
+        keys: KINDS.map(([key]) => key),
+      });
       const expected = KINDS.map(([, kind]) => show("back" in kind ? kind.back : kind.value));
       expect(read).toEqual(expected);
     });

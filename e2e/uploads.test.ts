@@ -81,7 +81,9 @@ inEachEngine((engine) => {
       );
       expect(site.sent("PUT")).toHaveLength(3);
       expect(operations().toSorted()).toEqual(["complete", "create", "part", "part", "part"]);
-      expect(progress.map(({ loaded }) => loaded)).toEqual(progress.map(({ loaded }) => loaded).toSorted((a, b) => a - b));
+      expect(progress.map(({ loaded }) => loaded)).toEqual(
+        progress.map(({ loaded }) => loaded).toSorted((a, b) => a - b),
+      );
       expect(progress.at(-1)?.loaded).toBe(12 * MIB);
       if (kind !== "stream") expect(progress[0]?.total).toBe(12 * MIB);
       expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(12 * MIB));
@@ -181,9 +183,7 @@ describe("an upload that is slower than its grants live", () => {
     test("gets a grant for each part as it starts, and ends well", async () => {
       slow.reset();
       slow.proxy.hook = (request) =>
-        request.method === "PUT"
-          ? { before: () => new Promise((resolve) => setTimeout(resolve, 1_200)) }
-          : undefined;
+        request.method === "PUT" ? { before: () => new Promise((resolve) => setTimeout(resolve, 1_200)) } : undefined;
       const key = `slow/${engine.name}`;
       const tab = await engine.tab(slow.url);
       const took = await tab.run(async (key) => {

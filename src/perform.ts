@@ -116,10 +116,15 @@ export function corsRule(): string {
   );
 }
 
-/** A page learns nothing from a failed `fetch`; but when its server answers a request that CORS is not asked about, it was CORS. */
+/**
+ * A page learns nothing from a failed `fetch`; but when its server answers a request that CORS is not asked about, it was
+ * CORS. It never is on the page's own origin.
+ */
 export async function isReachable(url: string): Promise<boolean> {
+  const root = new URL("/", url);
+  if (root.origin === globalThis.location?.origin) return false;
   try {
-    await fetch(new URL("/", url), { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) });
+    await fetch(root, { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) });
     return true;
   } catch {
     return false;

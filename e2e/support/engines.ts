@@ -22,7 +22,6 @@ export interface Tab {
   /** Runs a function in the page: it sees its argument and the page's globals, nothing of the test. Both ways JSON. */
   run<T>(code: () => T | Promise<T>): Promise<T>;
   run<T, A>(code: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
-  screenshot(): Promise<Uint8Array>;
 }
 
 /** A tab by Playwright, with all that it can do. */
@@ -109,8 +108,8 @@ function playwrightDriver(browser: Browser): Driver {
       return {
         page,
         goto: async (url) => void (await page.goto(url)),
-        run: (code: (argument: never) => unknown, argument?: unknown) => page.evaluate(code as never, argument) as never,
-        screenshot: () => page.screenshot(),
+        run: (code: (argument: never) => unknown, argument?: unknown) =>
+          page.evaluate(code as never, argument) as never,
       };
     },
     async endTest(failure) {
@@ -129,12 +128,12 @@ function playwrightDriver(browser: Browser): Driver {
   };
 }
 
-/** A page that is so broken that it has no picture must not hide why the test failed. */
-export async function keep(name: string, picture: () => Promise<Uint8Array>): Promise<void> {
+/** A page that is so broken that nothing can be kept of it must not hide why the test failed. */
+export async function keep(name: string, content: () => Promise<Uint8Array | string>): Promise<void> {
   try {
     mkdirSync(KEPT, { recursive: true });
-    writeFileSync(join(KEPT, name), await picture());
+    writeFileSync(join(KEPT, name), await content());
   } catch (error) {
-    console.error(`no screenshot ${name}: ${(error as Error).message}`);
+    console.error(`no ${name}: ${(error as Error).message}`);
   }
 }

@@ -11,7 +11,8 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
   const port = await freePort();
   const command = [found.driver, `--port=${port}`];
   if (process.env["DISPLAY"] === undefined) {
-    if (found.xvfb === undefined) throw new Error("WebKit needs a display: install xvfb, which brings xvfb-run, or set DISPLAY");
+    if (found.xvfb === undefined)
+      throw new Error("WebKit needs a display: install xvfb, which brings xvfb-run, or set DISPLAY");
     command.unshift(found.xvfb, "--auto-servernum");
   }
   // In a group of its own: xvfb-run does not pass on what ends it.
@@ -63,7 +64,7 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
     return result;
   }
 
-  function tabOf(handle: string): Tab {
+  function tabOf(handle: string): Tab & { source(): Promise<string> } {
     return {
       goto: (url) => inWindow(handle, () => ask("POST", "/url", { url })),
       async run(code: (argument: never) => unknown, argument?: unknown) {
@@ -76,8 +77,8 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
         if (answer.error !== undefined) throw new Error(answer.error);
         return answer.value as never;
       },
-      screenshot: () =>
-        inWindow(handle, async () => new Uint8Array(Buffer.from(await ask<string>("GET", "/screenshot"), "base64"))),
+      // A tab in the background has no picture, and waits for one for ever.
+      source: () => inWindow(handle, () => ask<string>("GET", "/source")),
     };
   }
 
@@ -89,7 +90,7 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
     },
     async endTest(failure: string | undefined) {
       for (const [index, handle] of handles.entries()) {
-        if (failure !== undefined) await keep(`${failure}-${index + 1}.png`, () => tabOf(handle).screenshot());
+        if (failure !== undefined) await keep(`${failure}-${index + 1}.html`, tabOf(handle).source);
         await inWindow(handle, () => ask("DELETE", "/window"));
       }
       handles = [];

@@ -34,11 +34,24 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
     throw refused(`there is no grant to ${operation} this key (grants name keys with the cache's prefix)`, key);
   }
 
+  /**
+   * Browsers cannot read the store's `Date`. But a grant lives, or is refused: so the store's time is between its signing
+   * and its end, whatever this clock says.
+   */
+  function settleClock({ url, expiresAt }: Grant): void {
+    const stamp = /x-amz-date=(....)(..)(..T..)(..)(..Z)/i.exec(url);
+    const signedAt = stamp === null ? 0 : Date.parse(stamp.slice(1, 4).join("-") + `:${stamp[4]}:${stamp[5]}`) / 1_000;
+    const now = clock.now() / 1_000;
+    if (now < signedAt) clock.set(signedAt);
+    else if (now > expiresAt) clock.set(expiresAt);
+  }
+
   async function sign(operation: Operation, renew: boolean): Promise<SignedRequest> {
     const { op, key } = operation;
     // A GET answers a HEAD too: its body is given up.
     const grant = find(op === "put" ? "write" : op === "delete" ? "delete" : "read", key);
     if (renew) throw refused(`the grant to ${grant.operation} this key has ended: ask for a new one`, key);
+    settleClock(grant);
     const conditions = op === "put" || op === "delete" ? conditionHeaders(operation) : {};
     return { ...grant, headers: { ...grant.headers, ...conditions } };
   }

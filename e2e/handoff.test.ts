@@ -1,0 +1,143 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { makeBucket, type TestBucket } from "../test/support/bucket.js";
+import { inEachEngine, inPlaywright } from "./support/engines.js";
+import { startSite, type Site } from "./support/site.js";
+
+let bucket: TestBucket;
+let site: Site;
+beforeAll(async () => {
+  bucket = await makeBucket();
+  site = await startSite(bucket.options);
+});
+afterAll(async () => {
+  await site?.close();
+  await bucket?.remove();
+});
+beforeEach(() => site.reset());
+
+const REPORT = { country: "PT", places: Array.from({ length: 3_000 }, (_, i) => ({ id: i, name: `place ${i}` })) };
+
+inEachEngine((engine) => {
+  const prefix = `handoff/${engine.name}/`;
+
+  test("a page reads, writes and deletes by grants alone, just what they are for", async () => {
+    const cache = site.cache({ prefix });
+    await cache.setMany([
+      { key: "read", value: REPORT, compress: true },
+      { key: "gone", value: 1 },
+      { key: "other", value: "not for this page" },
+    ]);
+    const text = "written by the page";
+    const grants = await Promise.all([
+      cache.presign("read"),
+      cache.presign("write", {
+        operation: "write",
+        size: text.length,
+        contentType: "text/plain; charset=utf-8",
+        ttl: "1h",
+      }),
+      cache.presign("gone", { operation: "delete" }),
+    ]);
+    const tab = await engine.tab(site.url);
+    const result = await tab.run(
+      async ({ grants, prefix, text }) => {
+        // As they came out of a message, a cookie or a page's HTML.
+        const cache = lib.openGrants(JSON.parse(JSON.stringify(grants)) as typeof grants);
+        const read = await cache.getEntry(`${prefix}read`);
+        await cache.set(`${prefix}write`, text);
+        await cache.delete(`${prefix}gone`);
+        return {
+          read: JSON.stringify(read?.value),
+          other: await lib.outcome(cache.get(`${prefix}other`)),
+          overwrite: await lib.outcome(cache.set(`${prefix}read`, "mine now")),
+        };
+      },
+      { grants, prefix, text },
+    );
+    expect(JSON.parse(result.read)).toEqual(REPORT);
+    expect(result.other.code).toBe("ERR_FORBIDDEN");
+    expect(result.overwrite.code).toBe("ERR_FORBIDDEN");
+    expect(site.batches).toEqual([]);
+    expect(await cache.get("gone")).toBeUndefined();
+    const written = await cache.getEntry("write");
+    expect(written?.value).toBe(text);
+    expect(Number(written?.expiresAt) - Date.now()).toBeGreaterThan(3_500_000);
+  });
+
+  test("a result is computed before it is handed over, once, and the page has no function to run", async () => {
+    let runs = 0;
+    const cache = site.cache({ prefix });
+    const report = cache.wrap(async (country: string) => ({ country, run: ++runs }), { name: "report" });
+    const grants = [
+      await report.presign("PT"),
+      await report.presign("PT"),
+      await report.with({ expiresIn: 30 }).presign("ES"),
+    ];
+    expect(runs).toBe(2);
+    const tab = await engine.tab(site.url);
+    const values = await tab.run((grants) => {
+      const cache = lib.openGrants(grants);
+      return Promise.all([...new Set(grants.map(({ key }) => key))].map((key) => cache.get(key)));
+    }, grants);
+    expect(values).toEqual([
+      { country: "PT", run: 1 },
+      { country: "ES", run: 2 },
+    ]);
+  });
+
+  test("what is presigned for other programs is plain in any browser, compressed or not", async () => {
+    const cache = site.cache({ prefix });
+    for (const compress of [false, true]) await cache.set(`plain-${compress}`, REPORT, { compress });
+    const urls = await Promise.all(
+      [false, true].map(
+        async (compress) => (await cache.presign(`plain-${compress}`, { filename: "report.json" })).url,
+      ),
+    );
+    const tab = await engine.tab(site.url);
+    const texts = await tab.run((urls) => Promise.all(urls.map(async (url) => (await fetch(url)).text())), urls);
+    expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual([REPORT, REPORT]);
+  });
+});
+
+test.each([false, true])(
+  "curl follows a redirect to a presigned read and gets plain content under its file name, with compress: %s",
+  async (compress) => {
+    const cache = site.cache({ prefix: "curl/" });
+    await cache.set("report", REPORT, { compress });
+    const { url } = await cache.presign("report", { filename: "Übersicht 2026.json" });
+    // `fetch` and browsers ask for gzip and undo it; curl asks for nothing and is told to undo it.
+    const { stdout } = await promisify(execFile)("curl", ["-sS", "--compressed", "-L", "-i", url], {
+      maxBuffer: 1 << 24,
+    });
+    const [head = "", body = ""] = stdout.split("\r\n\r\n");
+    expect(JSON.parse(body)).toEqual(REPORT);
+    expect(head.toLowerCase()).toContain("content-type: application/json");
+    expect(head).toMatch(/filename\*=UTF-8''%C3%9Cbersicht%202026\.json/);
+    const fetched = await fetch(url);
+    expect(await fetched.json()).toEqual(REPORT);
+  },
+);
+
+inPlaywright(
+  (engine) => {
+    test.each([false, true])(
+      "a link saves a file of its own name and plain content, with compress: %s",
+      async (compress) => {
+        const cache = site.cache({ prefix: `saved/${engine.name}/` });
+        await cache.set("rows", "a,b\n".repeat(5_000), { compress });
+        const { url } = await cache.presign("rows", { filename: "rows.csv" });
+        const { page } = await engine.tab(site.url);
+        await page.setContent(`<a href="${url.replaceAll("&", "&amp;")}">Save</a>`);
+        const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Save").click()]);
+        expect(download.suggestedFilename()).toBe("rows.csv");
+        const chunks = [];
+        for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+        expect(Buffer.concat(chunks).toString()).toBe("a,b\n".repeat(5_000));
+      },
+    );
+  },
+  // Firefox over BiDi tells of no downloads.
+  ["chromium"],
+);
