@@ -28,7 +28,7 @@ async function* pieces(n: number, meet?: (index: number) => unknown): AsyncGener
   }
 }
 
-describe("a process that moves 1 GiB", () => {
+describe("a process that moves", () => {
   const MOVER = `
     import { createCache } from "bucketcache";
     import { s3Store } from "bucketcache/s3";
@@ -61,17 +61,18 @@ describe("a process that moves 1 GiB", () => {
     await check(await cache.getStream("warm"), 1 << 20);
     const before = process.memoryUsage.rss();
     await cache.set("large", source(size), { compress });
-    const up = process.resourceUsage().maxRSS * 1024;
     await check(await cache.getStream("large"), size);
-    const down = process.resourceUsage().maxRSS * 1024;
+    const peak = process.resourceUsage().maxRSS * 1024 - before;
     await cache.close();
-    console.log(JSON.stringify({ before, up: up - before, peak: down - before }));`;
+    console.log(JSON.stringify({ peak }));`;
 
   test.each([
-    ["as it is", 1024 * MIB, false],
-    ["with gzip on the way, a part of it", 192 * MIB, true],
+    ["1 GiB as it is", 1024 * MIB, false],
+    ["192 MiB with gzip on the way", 192 * MIB, true],
   ])(
-    "through set and getStream, %s, grows by less than 96 MiB",
+    "%s through set and back through getStream grows by less than 96 MiB",
+    // How much garbage waits for its collector at the peak is chance: up to 64 MiB are V8's own to decide.
+    { timeout: 180_000, retry: 2 },
     async (_, size, compress) => {
       const mover = await script(MOVER);
       const printed = await mover.run({ options: here.bucket.options, prefix: here.prefix, size, compress });
@@ -81,7 +82,6 @@ describe("a process that moves 1 GiB", () => {
       expect(await openUploads()).toEqual([]);
       await open().delete("large");
     },
-    180_000,
   );
 });
 
