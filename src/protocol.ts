@@ -120,9 +120,9 @@ export class Malformed extends Error {}
  */
 export function parseResults(json: unknown, count: number): { now: number; results: PresignResult[] } {
   const { v, now, results } = (json ?? {}) as { v?: unknown; now?: unknown; results?: unknown };
-  if (v !== VERSION) throw new Malformed(`the answer is not version ${VERSION} of the presign protocol`);
+  if (v !== VERSION) throw new Malformed(`does not answer in version ${VERSION} of its protocol`);
   if (typeof now !== "number" || !Array.isArray(results) || results.length !== count) {
-    throw new Malformed(`the answer does not hold ${count} results`);
+    throw new Malformed(`does not answer with ${count} results`);
   }
   return { now, results: results as PresignResult[] };
 }

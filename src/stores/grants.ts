@@ -1,8 +1,8 @@
 /** A store of nothing but the grants that somebody handed over. */
 import { readAll } from "../bytes.js";
-import { StoreClock } from "../clock.js";
+import type { StoreClock } from "../clock.js";
 import { parseMetadata } from "../entry.js";
-import { INTERNALS, type SignedRequest, type StoreInternals } from "../internals.js";
+import type { SignedRequest } from "../internals.js";
 import { conditionHeaders, type Operation } from "../operations.js";
 import { failure } from "../refusal.js";
 import { objectClient } from "../request.js";
@@ -14,17 +14,12 @@ const MAX_GATHERED = 64 << 20;
 
 const NAME = "presigned";
 
-export function grantStore(grants: readonly Grant[], custom: typeof fetch | undefined): ObjectStore {
+export function grantStore(grants: readonly Grant[], custom: typeof fetch | undefined, clock: StoreClock): ObjectStore {
   const known = new Map<string, Grant>();
   for (const grant of grants) {
-    const { key, operation, url, headers, expiresAt } = grant ?? {};
-    if (typeof key !== "string" || typeof url !== "string" || typeof headers !== "object" || !(expiresAt > 0)) {
-      throw new TypeError("grants must be what cache.presign returned, as it was");
-    }
-    const id = `${operation} ${key}`;
-    if (!((known.get(id)?.expiresAt ?? 0) > expiresAt)) known.set(id, grant);
+    const id = `${grant.operation} ${grant.key}`;
+    if (!((known.get(id)?.expiresAt ?? 0) > grant.expiresAt)) known.set(id, grant);
   }
-  const clock = new StoreClock();
 
   const refused = (message: string, key?: string) => failure("ERR_FORBIDDEN", message, { store: NAME, key });
 
@@ -102,8 +97,7 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
     return { etag, ...(end !== undefined && { expiresAt: end }) };
   }
 
-  const internals: StoreInternals = { clock, stampsExpiry: true };
-  const store: ObjectStore = {
+  return {
     name: NAME,
     get: client.get,
     head: client.head,
@@ -114,7 +108,6 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
       throw refused("a grant is for one entry: there is none to list");
     },
   };
-  return Object.assign(store, { [INTERNALS]: internals });
 }
 
 function essence(type: string): string {

@@ -4,16 +4,16 @@ import type { StoreClock } from "../clock.js";
 import type { ErrorCode } from "../errors.js";
 import type { SignedRequest } from "../internals.js";
 import { isReachable } from "../perform.js";
-import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, type PresignRequest } from "../protocol.js";
+import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, VERSION, type PresignRequest } from "../protocol.js";
 import { failure, networkFailure, troubleOf } from "../refusal.js";
 import { LIMITS } from "../retry.js";
 import { isBrowser } from "../runtime.js";
-import type { Incoming, Send } from "../send.js";
+import type { Incoming, Outgoing, Send } from "../send.js";
 
 type Headers = Record<string, string>;
 
 interface Waiting {
-  request: PresignRequest;
+  key: string;
   text: string;
   resolve(result: never): void;
   reject(error: unknown): void;
@@ -31,181 +31,167 @@ const MAX_ANSWER = 16 << 20;
 /** Completing a large upload takes a store long. Milliseconds. */
 const CONTROL_TIMEOUT = 90_000;
 
-export class HandlerClient {
-  readonly #store: string;
-  readonly #url: string;
-  readonly #headers: Headers | (() => Headers | Promise<Headers>) | undefined;
-  readonly #send: Send;
-  readonly #clock: StoreClock;
-  #queue: Waiting[] = [];
-  #soon = false;
-  #inFlight = 0;
-  /** What the handler takes, once it has said so. */
-  #maxBatch = MAX_BATCH;
+const BY_STATUS: Record<number, ErrorCode> = { 401: "ERR_CREDENTIALS", 403: "ERR_FORBIDDEN", 413: "ERR_TOO_LARGE" };
 
-  constructor(
-    store: string,
-    url: string,
-    headers: Headers | (() => Headers | Promise<Headers>) | undefined,
-    send: Send,
-    clock: StoreClock,
-  ) {
-    this.#store = store;
-    this.#url = url;
-    this.#headers = headers;
-    this.#send = send;
-    this.#clock = clock;
-  }
+interface Refusal {
+  code?: unknown;
+  message?: unknown;
+  maxBatch?: unknown;
+}
 
+export interface HandlerClient {
   /** A grant for one request to the store. */
-  async sign(request: PresignRequest): Promise<SignedRequest> {
-    const grant = await new Promise<SignedRequest>((resolve, reject) => {
-      this.#queue.push({ request, text: JSON.stringify(request), resolve, reject });
-      void this.#flushSoon();
-    });
-    const { method, url, headers, expiresAt } = grant;
-    if (typeof method !== "string" || !/^https?:/.test(url) || typeof headers !== "object" || !(expiresAt > 0)) {
-      throw this.#failure("ERR_PROTOCOL", "the presign handler answered with something that is no grant");
-    }
-    return grant;
-  }
-
+  sign(request: PresignRequest): Promise<SignedRequest>;
   /** What the handler does itself, and may take its time for: on its own, so that no grant waits for it. */
-  control<T>(request: PresignRequest, signal?: AbortSignal): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const waiting = { request, text: JSON.stringify(request), resolve: resolve as () => void, reject };
-      void this.#post([waiting], CONTROL_TIMEOUT, signal);
-    });
-  }
+  control<T>(request: PresignRequest, signal?: AbortSignal): Promise<T>;
+}
+
+export function handlerClient(
+  store: string,
+  url: string,
+  headers: Headers | (() => Headers | Promise<Headers>) | undefined,
+  send: Send,
+  clock: StoreClock,
+): HandlerClient {
+  const queue: Waiting[] = [];
+  let soon = false;
+  let inFlight = 0;
+  /** What the handler takes, once it has said so. */
+  let maxBatch = MAX_BATCH;
+
+  const fail = (code: ErrorCode, message: string, key?: string, retry = false, cause?: unknown): Error =>
+    failure(code, `the presign handler ${message}`, { store, key }, { retry }, cause);
 
   // No timer: those of pages in the background fire once a second, or once a minute.
-  async #flushSoon(): Promise<void> {
-    if (this.#soon) return;
-    this.#soon = true;
+  async function flushSoon(): Promise<void> {
+    if (soon) return;
+    soon = true;
     for (let step = 0; step < STEPS; step++) await undefined;
-    this.#soon = false;
-    this.#flush();
+    soon = false;
+    flush();
   }
 
-  #flush(): void {
-    while (this.#queue.length > 0 && this.#inFlight < IN_FLIGHT) {
+  function flush(): void {
+    while (queue.length > 0 && inFlight < IN_FLIGHT) {
       let size = 64;
       let count = 0;
-      for (; count < Math.min(this.#queue.length, this.#maxBatch); count++) {
+      for (; count < Math.min(queue.length, maxBatch); count++) {
         // A UTF-16 code unit is at most three bytes of UTF-8.
-        size += (this.#queue[count] as Waiting).text.length * 3 + 1;
+        size += (queue[count] as Waiting).text.length * 3 + 1;
         if (count > 0 && size > MAX_REQUEST_BYTES) break;
       }
-      this.#inFlight++;
-      void this.#post(this.#queue.splice(0, count), LIMITS.headers).finally(() => {
-        this.#inFlight--;
-        this.#flush();
+      inFlight++;
+      void post(queue.splice(0, count), LIMITS.headers).finally(() => {
+        inFlight--;
+        flush();
       });
     }
   }
 
   /** Never rejects: each who waits is answered. */
-  async #post(batch: Waiting[], headersTimeout: number, signal?: AbortSignal): Promise<void> {
+  async function post(batch: Waiting[], headersTimeout: number, signal?: AbortSignal): Promise<void> {
     try {
-      const headers = typeof this.#headers === "function" ? await this.#headers() : this.#headers;
-      const response = await this.#fetch(
-        {
-          method: "POST",
-          url: this.#url,
-          headers: { ...headers, "content-type": "application/json" },
-          body: utf8(`{"v":1,"requests":[${batch.map(({ text }) => text).join()}]}`),
-          signal,
-          headersTimeout,
-          silence: LIMITS.silence,
-        },
+      const more = typeof headers === "function" ? await headers() : headers;
+      const { status, json } = await exchange({
+        method: "POST",
+        url,
+        headers: { ...more, "content-type": "application/json" },
+        body: utf8(`{"v":${VERSION},"requests":[${batch.map(({ text }) => text).join()}]}`),
         signal,
-      );
-      const json = await this.#read(response);
-      if (response.status !== 200) {
-        const { maxBatch } = ((json as { error?: object } | undefined)?.error ?? {}) as { maxBatch?: unknown };
-        if (response.status === 413 && Number(maxBatch) > 0 && Number(maxBatch) < batch.length) {
-          this.#maxBatch = Number(maxBatch);
-          this.#queue.unshift(...batch);
-          return void this.#flushSoon();
-        }
-        throw this.#refusal(response.status, json);
+        headersTimeout,
+        silence: LIMITS.silence,
+      });
+      const { error } = (json ?? {}) as { error?: Refusal };
+      if (status === 413 && (error?.maxBatch as number) < batch.length) {
+        maxBatch = Math.max(1, error?.maxBatch as number);
+        queue.unshift(...batch);
+        return void flushSoon();
       }
+      if (status !== 200) throw refusal(status, error);
       const { now, results } = parseResults(json, batch.length);
-      this.#clock.set(now);
-      batch.forEach(({ request, resolve, reject }, index) => {
-        const { error } = (results[index] ?? {}) as { error?: { code?: unknown; message?: unknown } };
-        if (error === undefined) resolve(results[index] as never);
-        else reject(this.#refusal(200, { error }, request.key));
+      clock.set(now);
+      batch.forEach(({ key, resolve, reject }, index) => {
+        const result = (results[index] ?? {}) as { error?: Refusal };
+        if (result.error === undefined) resolve(result as never);
+        else reject(refusal(status, result.error, key));
       });
     } catch (error) {
-      const reason = error instanceof Malformed ? this.#failure("ERR_PROTOCOL", error.message) : error;
+      const reason = error instanceof Malformed ? fail("ERR_PROTOCOL", error.message) : error;
       for (const { reject } of batch) reject(reason);
     }
   }
 
-  async #fetch(outgoing: Parameters<Send>[0], signal: AbortSignal | undefined): Promise<Incoming> {
-    try {
-      return await this.#send(outgoing);
-    } catch (error) {
-      if (signal?.aborted === true) throw signal.reason;
-      const reason = this.#broken(error);
-      if (isBrowser() && troubleOf(reason).network === true && (await isReachable(this.#url))) {
-        throw failure(
-          "ERR_CORS",
-          `the browser does not let this page talk to the presign handler: add ${JSON.stringify(globalThis.location?.origin)} to its allowedOrigins`,
-          { store: this.#store },
-          { retry: true },
-          error,
-        );
-      }
-      throw reason;
-    }
-  }
-
-  /** The answer as JSON; undefined when it is none. */
-  async #read(response: Incoming): Promise<unknown> {
+  /** `json` is undefined when the answer is none. */
+  async function exchange(outgoing: Outgoing): Promise<{ status: number; json: unknown }> {
     const chunks: Uint8Array[] = [];
     let size = 0;
+    let response: Incoming | undefined;
     try {
+      response = await send(outgoing);
       await response.drain((chunk) => {
-        if ((size += chunk.byteLength) > MAX_ANSWER) throw new Malformed("the presign handler's answer has no end");
+        if ((size += chunk.byteLength) > MAX_ANSWER) throw new Malformed("sends an answer without end");
         chunks.push(chunk);
       });
     } catch (error) {
-      response.cancel();
-      throw error instanceof Malformed ? error : this.#broken(error);
+      response?.cancel();
+      if (error instanceof Malformed) throw error;
+      if (outgoing.signal?.aborted === true) throw outgoing.signal.reason;
+      const reason = networkFailure(error, { store, action: "" });
+      if (response === undefined && isBrowser() && troubleOf(reason).network === true && (await isReachable(url))) {
+        const origin = JSON.stringify(globalThis.location?.origin);
+        throw fail(
+          "ERR_CORS",
+          `may not be asked by this page: add ${origin} to its allowedOrigins`,
+          undefined,
+          true,
+          error,
+        );
+      }
+      throw fail(reason.code, `gives no answer: ${reason.message}`, undefined, troubleOf(reason).retry, error);
     }
+    const { status } = response;
     try {
-      return JSON.parse(new TextDecoder().decode(concat(chunks)));
+      return { status, json: JSON.parse(new TextDecoder().decode(concat(chunks))) };
     } catch {
-      return undefined;
+      return { status, json: undefined };
     }
   }
 
-  #refusal(status: number, json: unknown, key?: string): Error {
-    const { code, message } = ((json as { error?: unknown } | undefined)?.error ?? {}) as Partial<
-      Record<string, unknown>
-    >;
-    if (typeof code === "string" && /^ERR_[A-Z_]{1,40}$/.test(code)) {
-      const said = `the presign handler refuses: ${String(message).slice(0, 500)}`;
-      return this.#failure(code as ErrorCode, said, key, code === "ERR_UNAVAILABLE" || code === "ERR_TIMEOUT");
+  function refusal(status: number, error: Refusal | undefined, key?: string): Error {
+    const { code, message } = error ?? {};
+    if (/^ERR_[A-Z_]{1,40}$/.test(String(code))) {
+      const retry = code === "ERR_UNAVAILABLE" || code === "ERR_TIMEOUT";
+      return fail(code as ErrorCode, `refuses: ${String(message).slice(0, 500)}`, key, retry);
     }
     // Something else answered: a login page, a proxy, a server that knows no such path.
-    const said = `the presign handler answered ${status}`;
-    if (status === 401) return this.#failure("ERR_CREDENTIALS", `${said}: sign in first`);
-    if (status === 403) return this.#failure("ERR_FORBIDDEN", said);
-    if (status === 413) return this.#failure("ERR_TOO_LARGE", said);
-    if (status === 429 || status >= 500) return this.#failure("ERR_UNAVAILABLE", said, undefined, true);
-    return this.#failure("ERR_PROTOCOL", `${said}, not in its protocol: check \`url\`, and that it is served there`);
+    const down = status === 429 || status >= 500;
+    const meant = down ? "ERR_UNAVAILABLE" : BY_STATUS[status];
+    return fail(
+      meant ?? "ERR_PROTOCOL",
+      `answered ${status}${meant ? "" : ", not in its protocol: check url"}`,
+      key,
+      down,
+    );
   }
 
-  /** No answer, or half of one. */
-  #broken(error: unknown): Error {
-    const reason = networkFailure(error, { store: "the presign handler", action: "" });
-    return failure(reason.code, reason.message, { store: this.#store }, troubleOf(reason), error);
+  function ask<T>(request: PresignRequest, post: (waiting: Waiting) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      post({ key: request.key, text: JSON.stringify(request), resolve: resolve as () => void, reject });
+    });
   }
 
-  #failure(code: ErrorCode, message: string, key?: string, retry = false): Error {
-    return failure(code, message, { store: this.#store, key }, { retry });
-  }
+  return {
+    async sign(request) {
+      const grant = await ask<SignedRequest>(request, (waiting) => {
+        queue.push(waiting);
+        void flushSoon();
+      });
+      const { method, url, headers, expiresAt } = grant;
+      if (typeof method !== "string" || !/^https?:/.test(url) || typeof headers !== "object" || !(expiresAt > 0)) {
+        throw fail("ERR_PROTOCOL", "answers with something that is no grant", request.key);
+      }
+      return grant;
+    },
+    control: (request, signal) => ask(request, (waiting) => void post([waiting], CONTROL_TIMEOUT, signal)),
+  };
 }

@@ -16,7 +16,7 @@ import { abortable, LIMITS, withRetries } from "../retry.js";
 import { fetchSend } from "../send.js";
 import type { Grant, ListedObject, ObjectStore, PresignOptions, PutOptions } from "../types.js";
 import { grantStore } from "./grants.js";
-import { HandlerClient } from "./handler-client.js";
+import { handlerClient } from "./handler-client.js";
 
 type Headers = Record<string, string>;
 
@@ -65,9 +65,24 @@ const DELETES = 128;
 export function presignedStore(options: PresignedStoreOptions): ObjectStore {
   if (Array.isArray((options as { grants?: unknown })?.grants)) {
     const { grants, fetch } = options as Extract<PresignedStoreOptions, { grants: unknown }>;
-    return grantStore(grants, fetch);
+    return storeOfGrants(grants, fetch);
   }
   return handlerStore(options as Extract<PresignedStoreOptions, { url: string }>);
+}
+
+function storeOfGrants(grants: readonly Grant[], fetch: typeof globalThis.fetch | undefined): ObjectStore {
+  for (const grant of grants) {
+    const { key, operation, method, url, headers, expiresAt } = grant ?? {};
+    if (![key, operation, method, url].every((text) => typeof text === "string") || !headers || !(expiresAt > 0)) {
+      throw new TypeError("grants must be what cache.presign returned, as it was");
+    }
+  }
+  const clock = new StoreClock();
+  return internal({ clock, stampsExpiry: true }, grantStore(grants, fetch, clock));
+}
+
+function internal(internals: StoreInternals, store: ObjectStore): ObjectStore {
+  return Object.assign(store, { [INTERNALS]: internals });
 }
 
 /** What a write asks of the handler, except for its size and condition. */
@@ -87,7 +102,7 @@ function handlerStore(options: Extract<PresignedStoreOptions, { url: string }>):
   }
   const clock = new StoreClock();
   const send = fetchSend(options.fetch);
-  const handler = new HandlerClient(NAME, url, options.headers, send, clock);
+  const handler = handlerClient(NAME, url, options.headers, send, clock);
   const reads = new Map<string, { grant: Promise<SignedRequest>; until: number }>();
 
   /** The same grant for all reads of a key until shortly before it ends. */
@@ -223,7 +238,7 @@ function handlerStore(options: Extract<PresignedStoreOptions, { url: string }>):
       for (const key of keys) signRead("get", key).catch(() => {});
     },
   };
-  const store: ObjectStore = {
+  return internal(internals, {
     name: NAME,
     get: client.get,
     head: client.head,
@@ -240,8 +255,7 @@ function handlerStore(options: Extract<PresignedStoreOptions, { url: string }>):
     },
     list,
     presign,
-  };
-  return Object.assign(store, { [INTERNALS]: internals });
+  });
 }
 
 function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
