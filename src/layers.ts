@@ -11,8 +11,12 @@ import { copyOf, freezeDeep } from "./isolate.js";
 import { objectKey } from "./key.js";
 import { type EntryInfo, Lru, type MemoryNode } from "./lru.js";
 import { Order, type Token } from "./order.js";
+import { isBrowser } from "./runtime.js";
 import type { Settings } from "./settings.js";
 import type { Bytes, CallOptions, ObjectHead, ObjectStore } from "./types.js";
+
+/** In a page a condition costs a preflight request each time: below this a plain GET is cheaper. Bytes. */
+const PREFLIGHT = 65_536;
 
 /** A value, wherever it came from. */
 export interface Found extends EntryInfo {
@@ -198,7 +202,7 @@ export class Layers {
     try {
       const got = await this.get(key, {
         signal,
-        ...(node !== undefined && node.etag !== ""
+        ...(node !== undefined && node.etag !== "" && !(isBrowser() && node.size < PREFLIGHT)
           ? { ifNoneMatch: node.etag, ...(node.lastModified && { lastModified: node.lastModified }) }
           : {}),
       });
