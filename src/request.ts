@@ -154,7 +154,7 @@ export function objectClient(plane: Plane): ObjectClient {
         const plain = encoding === "identity" && !decoded;
         const expected = plain && announced !== undefined ? Number(announced) : undefined;
         const end = (expected ?? 0) - 1;
-        return new Found(
+        const found = new Found(
           head,
           new Download(
             response,
@@ -165,11 +165,23 @@ export function objectClient(plane: Plane): ObjectClient {
             signal,
           ),
         );
+        if (range === undefined || response.header("content-range") !== undefined) return found;
+        // A page sees no Content-Range unless the bucket's CORS rule exposes it.
+        return stat(key, options).then(
+          (whole) => {
+            found.size = whole?.size ?? NaN;
+            return found;
+          },
+          (error: unknown) => {
+            response.cancel();
+            throw error;
+          },
+        );
       },
     });
   }
 
-  function head(key: string, options: CallOptions = {}): Promise<ObjectHead | undefined> {
+  function stat(key: string, options: CallOptions = {}): Promise<ObjectHead | undefined> {
     const { signal } = options;
     return perform<ObjectHead | undefined>(plane, {
       purpose: { store, key, action: "s3:GetObject" },
@@ -214,7 +226,7 @@ export function objectClient(plane: Plane): ObjectClient {
         // The attempt before may have been the one that wrote, and its answer lost.
         async excuse(answer, _, again) {
           if (!again || answer.status !== 412) return undefined;
-          const written = await head(key, { signal });
+          const written = await stat(key, { signal });
           const entry = written?.metadata["entry"];
           return entry !== undefined && nonces.has(entry) ? { value: { etag: written!.etag } } : undefined;
         },
@@ -281,7 +293,7 @@ export function objectClient(plane: Plane): ObjectClient {
     );
   }
 
-  return { get, head, put, delete: remove };
+  return { get, head: stat, put, delete: remove };
 }
 
 const NONCE_HEADER = "x-amz-meta-entry";
