@@ -13,6 +13,7 @@ import { s3Store } from "bucketcache/s3";
 import { startMinio } from "../../support/minio.js";
 import type { Bench, Config } from "../suite/bench.js";
 import { run as runTests, type Result } from "../suite/harness.js";
+import type { Message } from "../suite/index.js";
 import { readFrom, writeFor } from "../suite/values.js";
 import { ROOT } from "./bundle.js";
 
@@ -98,11 +99,12 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
       for (const kind of kinds) await writeFor(onNode(kind, "from-node"));
 
       const results: Result[] = [];
-      const ended = new Promise<void>((resolve) => {
+      const ended = new Promise<void>((resolve, reject) => {
         routes.set(path, async (request, response) => {
           if (request.method === "POST") {
-            const message = JSON.parse(await bodyOf(request)) as Result | { end: true };
+            const message = JSON.parse(await bodyOf(request)) as Message;
             if ("end" in message) resolve();
+            else if ("trouble" in message) reject(new Error(message.trouble));
             else results.push(message);
             return response.end();
           }
@@ -110,6 +112,8 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
           response.end(JSON.stringify(settings));
         });
       });
+      // Whoever waits for it sees it fail.
+      ended.catch(() => {});
       return {
         url: base + path,
         results,

@@ -53,19 +53,13 @@ export function browserRuntime(engine: Engine, title: string): Runtime {
       try {
         const query = new URLSearchParams({ url: new URL(run.url).pathname });
         await page.open(`${backend.origin}/page?${query}`);
-        await Promise.race([run.ended, failure(page)]);
+        await run.ended;
         return page.version;
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${page.said()}`);
       } finally {
         await page.close();
       }
     },
   };
-}
-
-/** Rejects when the page fails as a whole: then no more results come. */
-async function failure(page: Page): Promise<never> {
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    if (page.said().includes("uncaught:")) throw new Error(page.said());
-  }
 }

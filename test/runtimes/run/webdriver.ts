@@ -9,10 +9,10 @@ type WebDriver = Extract<Browsers["webkit"], { kind: "webdriver" }>;
 export async function startWebDriver({ driver, browser, xvfb }: WebDriver): Promise<Page> {
   const port = await freePort();
   const command = [driver, `--port=${port}`, "--host=127.0.0.1"];
-  // A display of its own, where there is none. As root, WebKit's sandbox cannot be had.
+  // A display of its own, where there is none.
   const useXvfb = xvfb !== undefined && !process.env["DISPLAY"];
   const [program, ...args] = (useXvfb ? [xvfb, "-a", ...command] : command) as [string, ...string[]];
-  const { output, exit, kill } = start(program, args, { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" });
+  const { output, exit, kill } = start(program, args, { group: true });
   let ended = false;
   void exit.then(() => (ended = true));
 

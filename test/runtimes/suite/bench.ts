@@ -62,9 +62,19 @@ export function pattern(size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(words.buffer, 0, size);
 }
 
+/** By a reader: what a stream fails with, some browsers hide from who reads it through a `Response`. */
 export async function bytesOf(stream: ReadableStream<Uint8Array> | undefined): Promise<Uint8Array<ArrayBuffer>> {
   if (stream === undefined) throw new Error("there is no such entry");
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+  const chunks: Uint8Array[] = [];
+  const reader = stream.getReader();
+  for (let next; !(next = await reader.read()).done;) chunks.push(next.value);
+  const bytes = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.byteLength, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
 }
 
 export async function textOf(stream: ReadableStream<Uint8Array> | undefined): Promise<string> {

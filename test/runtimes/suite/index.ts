@@ -49,13 +49,20 @@ function exchange({ runner, cache, config }: Bench): void {
   runner.test(`what ${config.runtime} writes for Node is written`, () => writeFor(cache("to-node")));
 }
 
+/** What a runtime tells of its run. */
+export type Message = Result | { end: true } | { trouble: string };
+
 /** Gets its configuration from `url`, and tells it every result, and the end. */
 export async function start(url: string): Promise<void> {
-  const config = (await (await fetch(url)).json()) as Config & { only?: string };
-  const tell = async (message: Result | { end: true }) => {
-    const body = JSON.stringify(message);
-    await (await fetch(url, { method: "POST", body })).arrayBuffer();
+  const tell = async (message: Message) => {
+    await (await fetch(url, { method: "POST", body: JSON.stringify(message) })).arrayBuffer();
   };
-  await run((runner) => suite(runner, config), tell, config.only);
-  await tell({ end: true });
+  try {
+    const config = (await (await fetch(url)).json()) as Config & { only?: string };
+    await run((runner) => suite(runner, config), tell, config.only);
+    await tell({ end: true });
+  } catch (error) {
+    await tell({ trouble: String((error as Error).stack ?? error) });
+    throw error;
+  }
 }
