@@ -13,5 +13,7 @@ export function POST(request) {
   return handler(request);
 }
 
-/** For pages of other origins. */
-export const OPTIONS = POST;
+/** For pages of other origins. @param {Request} request */
+export function OPTIONS(request) {
+  return POST(request);
+}
