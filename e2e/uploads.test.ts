@@ -158,10 +158,9 @@ inEachEngine((engine) => {
       const key = `cut/${engine.name}`;
       let cuts = 0;
       site.proxy.hook = (request) => {
-        if (request.method === "PUT" && cuts < 3) {
-          cuts++;
-          return { drop: cuts === 2 ? "after" : "before" };
-        }
+        if (request.method !== "PUT" || cuts === 3) return undefined;
+        cuts++;
+        return { drop: cuts === 2 ? "after" : "before" };
       };
       const tab = await engine.tab(site.url);
       await tab.run((key) => lib.open().set(key, new Blob([lib.noise(22 << 20)]), { compress: false }), key);

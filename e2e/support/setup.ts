@@ -23,7 +23,7 @@ export default async function setup(project: TestProject): Promise<void> {
   project.provide("browsers", await ensureBrowsers(["chromium", "firefox", "webkit"]));
   await buildLibrary();
   await buildPlayground();
-  const { alias } = (config as UserConfig).resolve ?? {};
+  const { alias = {} } = (config as UserConfig).resolve ?? {};
   await build({
     configFile: false,
     root: join(ROOT, "e2e/page"),
