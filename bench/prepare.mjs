@@ -62,16 +62,26 @@ export function findBun() {
   return undefined;
 }
 
-/** The tests' set-up is TypeScript, which Node cannot import everywhere. @param {string} name */
+/** @type {Promise<import("vite").ViteDevServer> | undefined} */
+let loader;
+
+/** The tests' set-up is TypeScript, which not every Node can import. @param {string} name @returns {Promise<any>} */
 async function support(name) {
-  const { runnerImport } = await import("vite");
-  const options = { root: ROOT, configFile: false, logLevel: /** @type {const} */ ("error") };
-  return (await runnerImport(join(ROOT, "test", "support", name), options)).module;
+  const { createServer } = await import("vite");
+  loader ??= createServer({
+    root: ROOT,
+    configFile: false,
+    logLevel: "error",
+    appType: "custom",
+    server: { middlewareMode: true, watch: null, ws: false },
+    optimizeDeps: { noDiscovery: true },
+  });
+  return (await loader).ssrLoadModule(join(ROOT, "test", "support", name));
 }
 
 /** MinIO with an empty bucket. */
 export async function startStore() {
-  const { startMinio } = /** @type {any} */ (await support("minio.ts"));
+  const { startMinio } = await support("minio.ts");
   const { minio, stop } = await startMinio();
   const bucket = `bench-${randomBytes(6).toString("hex")}`;
   const { CreateBucketCommand, S3Client } = createRequire(import.meta.url)("@aws-sdk/client-s3");
@@ -88,10 +98,10 @@ export async function startStore() {
 }
 
 export async function findPython() {
-  return /** @type {any} */ (await support("python.ts")).ensurePython();
+  return (await support("python.ts")).ensurePython();
 }
 
 export async function findChromium() {
-  const { chromium } = await /** @type {any} */ (await support("browsers.ts")).ensureBrowsers(["chromium"]);
+  const { chromium } = await (await support("browsers.ts")).ensureBrowsers(["chromium"]);
   return chromium.executablePath;
 }

@@ -2,13 +2,13 @@
  * `npm run bench`: every row with its rivals in turn, in one run. `npm run bench -- NAME` runs what has that name, or
  * begins with it.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, platform, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { compare } from "./harness.mjs";
 import { build, findBun, findChromium, findPython, install, say, startStore } from "./prepare.mjs";
-import { markdownTable, sidesText, textTable } from "./report.mjs";
+import { figure, markdownTable, sidesText, textTable } from "./report.mjs";
 
 const USAGE = `npm run bench -- [NAME…] [options]
 
@@ -17,7 +17,7 @@ const USAGE = `npm run bench -- [NAME…] [options]
   --quick      a third of the rounds, smaller amounts: to see that it works
   --rounds N   so many rounds of each
   --dist DIR   another build of the library
-  --docs       put table, figures and plots into docs/ (all rows)`;
+  --docs       put table, figures and plots into docs/, in place of those of earlier runs`;
 
 const FAMILIES = [
   "memory-hits",
@@ -86,7 +86,13 @@ try {
     say(`${row.name} … (load ${load.toFixed(1)})`);
     try {
       const outcome = await row.run(bench);
-      results.push({ name: row.name, title: row.title, load: [load, loadavg()[0] ?? NaN], ...outcome });
+      results.push({
+        name: row.name,
+        title: row.title,
+        date: new Date().toISOString(),
+        load: [load, loadavg()[0] ?? NaN],
+        ...outcome,
+      });
       process.stderr.write(`${sidesText(outcome.sides)}\n${textTable(outcome.goals)}\n\n`);
     } catch (error) {
       failures.push(row.name);
@@ -129,15 +135,27 @@ process.exitCode = failures.length > 0 ? 1 : 0;
 
 if (options.docs) {
   const page = at("../docs/benchmarks.md");
+  const file = at("../docs/benchmarks/results.json");
   mkdirSync(at("../docs/benchmarks"), { recursive: true });
-  writeFileSync(at("../docs/benchmarks/results.json"), json);
+  /** @type {any[]} What is measured anew takes the place of what was measured before. */
+  const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).results : [];
+  const known = new Map([...before, ...JSON.parse(json).results].map((result) => [result.name, result]));
+  const kept = all.flatMap(({ name }) => known.get(name) ?? []);
+  writeFileSync(file, `${JSON.stringify({ ...report, results: kept }, undefined, 1)}\n`);
   for (const { name, svg } of plots) writeFileSync(at(`../docs/benchmarks/${name}.svg`), svg);
-  const loads = results.flatMap(({ load }) => load);
+  const judged = kept.flatMap((result) => result.goals);
   const about =
-    `Measured on ${startedAt.toISOString().slice(0, 10)} with Node ${machine.node.slice(1)} on ${machine.cores} cores ` +
-    `(${machine.processor}, ${machine.memory}, ${machine.system}); the load average was ${Math.min(...loads).toFixed(1)} to ` +
-    `${Math.max(...loads).toFixed(1)} at the begin and end of rows, what the rows themselves cause included. ${held} of ${goals.length} goals hold.`;
-  const made = `<!-- made by npm run bench -- --docs -->\n\n${about}\n\n${markdownTable(goals)}\n\n<!-- end -->`;
+    `Node ${machine.node.slice(1)} on ${machine.cores} cores (${machine.processor}, ${machine.memory}, ${machine.system}). ` +
+    `${judged.filter(({ holds }) => holds).length} of ${judged.length} goals hold.`;
+  const loads = kept.map(({ name, date, load }) => `${name} ${date.slice(0, 10)}, ${load.map(figure).join(" to ")}`);
+  const made = [
+    "<!-- made by npm run bench -- --docs -->",
+    about,
+    markdownTable(judged),
+    `When each row was measured, with the load average at its begin and end, what the row itself causes included: ${loads.join("; ")}.`,
+    ...kept.flatMap((result) => result.notes ?? []),
+    "<!-- end -->",
+  ].join("\n\n");
   writeFileSync(
     page,
     readFileSync(page, "utf8").replace(/<!-- made by[\s\S]*?<!-- end -->/, () => made),

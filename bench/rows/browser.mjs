@@ -16,9 +16,8 @@ async function bundle(dist) {
       contents: `
         import { createCache } from "./index.js";
         import { presignedStore } from "./stores/presigned.js";
-        window.open_ = (grants) => {
+        window.openEntries = (grants, keys) => {
           const cache = createCache({ store: presignedStore({ grants }), memory: false });
-          const keys = grants.map((grant) => grant.key);
           const check = (values) => {
             if (values.some((value) => value === undefined || value.places.length !== 80)) throw new Error("a value is missing");
           };
@@ -66,8 +65,8 @@ export const rows = [
       try {
         const page = await browser.newPage();
         await page.goto(`http://127.0.0.1:${/** @type {any} */ (server.address()).port}/`);
-        await page.waitForFunction("window.open_ !== undefined");
-        await page.evaluate((list) => /** @type {any} */ (window).open_(list), grants);
+        await page.waitForFunction("window.openEntries !== undefined");
+        await page.evaluate(([list, names]) => /** @type {any} */ (window).openEntries(list, names), [grants, keys]);
         const names = ["bucketcache", "fetch"];
         /** @type {Record<string, import("../harness.mjs").Sample[]>} */
         const samples = { bucketcache: [], fetch: [] };

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const KEY = "first/value";
 
 /** @param {{ script: string, place: import("../harness.mjs").Place }} params @returns {import("../harness.mjs").Side} */
-const process_ = ({ script, place }) => ({
+const processSide = ({ script, place }) => ({
   // What counts is the time within the new process, from its start to the value in hand.
   async sample() {
     const file = fileURLToPath(new URL(`../scripts/${script}.mjs`, import.meta.url));
@@ -19,7 +19,7 @@ const process_ = ({ script, place }) => ({
 });
 
 /** @type {Record<string, (params: any) => import("../harness.mjs").Side>} */
-export const sides = { process: process_ };
+export const sides = { process: processSide };
 
 /** @type {import("../harness.mjs").Row[]} */
 export const rows = [

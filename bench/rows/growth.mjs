@@ -43,7 +43,7 @@ export const sides = {
       async sample() {
         const hit = await perCall(names, wrapped);
         // New entries, each of which drives an old one out.
-        const count = 20_000;
+        const count = 2_000;
         const startedAt = performance.now();
         for (let index = 0; index < count; index++) await wrapped(`fresh-${fresh++}`);
         const insert = ((performance.now() - startedAt) * 1e6) / count;

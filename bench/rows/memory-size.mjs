@@ -12,8 +12,14 @@ function* asked() {
   for (let index = 0; index < CALLS; index++) yield `place-${Math.floor(DISTINCT * next() ** 3)}`;
 }
 
+/** Records of some 200 bytes, or with a text of 1 KiB. @type {Record<string, (key: string) => object>} */
+const values = {
+  "small records": (key) => record(key),
+  "1 KiB each": (key) => ({ ...record(key), text: Buffer.alloc(1024, `${key} `).toString("latin1") }),
+};
+
 /** @param {string} key */
-const compute = (key) => ({
+const record = (key) => ({
   key,
   name: `The place called ${key}`,
   lat: key.length / 7,
@@ -48,11 +54,16 @@ function side(call, misses) {
   };
 }
 
-/** @type {Record<string, () => Promise<import("../harness.mjs").Side>>} */
+/** @type {Record<string, (params: { value: string }) => Promise<import("../harness.mjs").Side>>} */
 export const sides = {
-  async bucketcache() {
+  async bucketcache({ value }) {
+    const compute = /** @type {(key: string) => object} */ (values[value]);
     const { createCache } = await import("../ours.mjs");
-    const cache = createCache({ store: nowhere, memory: { maxEntries: ENTRIES, maxBytes: MAX_BYTES } });
+    const cache = createCache({
+      store: nowhere,
+      compress: false,
+      memory: { maxEntries: ENTRIES, maxBytes: MAX_BYTES },
+    });
     let misses = 0;
     const wrapped = cache.wrap(
       (/** @type {string} */ key) => {
@@ -64,7 +75,8 @@ export const sides = {
     return side(wrapped, () => misses);
   },
 
-  async "lru-cache"() {
+  async "lru-cache"({ value }) {
+    const compute = /** @type {(key: string) => object} */ (values[value]);
     const { LRUCache } = await import("lru-cache");
     const cache = new LRUCache({
       max: ENTRIES,
@@ -93,26 +105,44 @@ export const rows = [
     name: "memory-size",
     title: "100,000 entries in memory, 1,000,000 mixed calls",
     async run(bench) {
-      const flags = ["--expose-gc"];
-      const found = await bench.compare({
-        module: import.meta.url,
-        sides: { bucketcache: { flags }, "lru-cache": { flags } },
-        rounds: bench.rounds(3),
-        fresh: true,
-      });
-      const common = { work: this.title, against: "lru-cache" };
-      /** @param {string} metric */
-      const pair = (metric) => ({
-        ours: figure(found, "bucketcache", metric),
-        rival: figure(found, "lru-cache", metric),
-      });
-      return {
-        sides: found,
-        goals: [
-          judge({ ...common, ...pair("hits"), id: "memory-size/hits", what: "hit rate", unit: "", atLeast: 1 }),
-          judge({ ...common, ...pair("size"), id: "memory-size/size", what: "memory", unit: "MiB", atMost: 1.5 }),
-        ],
-      };
+      /** @type {Record<string, import("../harness.mjs").Stats>} */
+      const all = {};
+      const goals = [];
+      for (const value of Object.keys(values)) {
+        const side = { flags: ["--expose-gc"], params: { value } };
+        const found = await bench.compare({
+          module: import.meta.url,
+          sides: { bucketcache: side, "lru-cache": side },
+          rounds: bench.rounds(3),
+          fresh: true,
+        });
+        const common = { work: `${this.title}, ${value}`, against: "lru-cache" };
+        /** @param {string} metric */
+        const pair = (metric) => ({
+          ours: figure(found, "bucketcache", metric),
+          rival: figure(found, "lru-cache", metric),
+        });
+        goals.push(
+          judge({
+            ...common,
+            ...pair("hits"),
+            id: `memory-size/hits/${value}`,
+            what: "hit rate",
+            unit: "",
+            atLeast: 1,
+          }),
+          judge({
+            ...common,
+            ...pair("size"),
+            id: `memory-size/size/${value}`,
+            what: "memory",
+            unit: "MiB",
+            atMost: 1.5,
+          }),
+        );
+        for (const [name, stats] of Object.entries(found)) all[`${name}, ${value}`] = stats;
+      }
+      return { sides: all, goals };
     },
   },
 ];

@@ -1,6 +1,7 @@
 /** Entries of 4 KiB, read from and written to MinIO, one at a time and 32 at once. */
 import { clients, seed } from "../clients.mjs";
 import { convert, figure, judge, pooled, randomBytes } from "../harness.mjs";
+import { barPlot } from "../plot.mjs";
 
 const SIZE = 4096;
 const OBJECTS = 200;
@@ -100,9 +101,19 @@ export const rows = [
         goal(many, "aws4fetch", "cpu", "32 at once", 1),
       ];
       const found = { ...labelled(alone, ", one at a time"), ...labelled(many, ", 32 at once") };
+      const plots = [
+        {
+          name: "store-get",
+          svg: barPlot({
+            title: "CPU of reading 4 KiB from MinIO, 32 at once",
+            unit: "ms",
+            bars: names.map((name) => ({ name, value: figure(many, name, "cpu").median, ours: name === OURS })),
+          }),
+        },
+      ];
       const bun = bench.bun();
       if (bun === undefined)
-        return { sides: found, goals, notes: ["Bun is not installed: its own client was not measured."] };
+        return { sides: found, goals, plots, notes: ["Bun is not installed: its own client was not measured."] };
       const aloneOnBun = await measure(bench, "get", [OURS, "bun"], 1, bun);
       const manyOnBun = await measure(bench, "get", [OURS, "bun"], 32, bun);
       for (const [onBun, how] of /** @type {const} */ ([
@@ -112,7 +123,7 @@ export const rows = [
         goals.push(goal(onBun, "bun", "cpu", `${how}, on Bun`, 1));
         Object.assign(found, labelled(onBun, `, ${how}, on Bun`));
       }
-      return { sides: found, goals };
+      return { sides: found, goals, plots };
     },
   },
   {

@@ -39,7 +39,7 @@ export const sides = {
       const names = Array.from({ length: 20 }, (_, index) => `place-${index}`);
       return {
         async sample() {
-          for (let index = 0; index < count; index++) await wrapped(names[index % 20]);
+          for (let index = 0; index < count; index++) await wrapped(names[index % 20] ?? "");
         },
         close: () => cache.close(),
       };
@@ -69,7 +69,7 @@ export const rows = [
       for (const { job, peer, count, atLeast } of /** @type {const} */ ([
         { job: "get", peer: "S3Cache.get", count: 200, atLeast: 5 },
         { job: "set", peer: "S3Cache.set", count: 200, atLeast: 5 },
-        { job: "hit", peer: "cache_s3_based", count: 50_000, atLeast: 4 },
+        { job: "hit", peer: "cache_s3_based", count: 400_000, atLeast: 4 },
       ])) {
         const params = { place: bench.place, python, job, count: bench.scale(count, 50), atOnce: 1 };
         const many = { ...params, atOnce: 32 };

@@ -20,13 +20,13 @@ export const sides = {
     );
     /** @type {Record<string, number>} */
     const requests = { GET: 0, PUT: 0 };
-    const count_ = (/** @type {any} */ message) =>
+    const tally = (/** @type {any} */ message) =>
       void (requests[message.request.method] = (requests[message.request.method] ?? 0) + 1);
     return {
       async sample() {
         Object.assign(requests, { GET: 0, PUT: 0 });
         calls = 0;
-        subscribe("http.client.request.start", count_);
+        subscribe("http.client.request.start", tally);
         const cpu = process.cpuUsage();
         const startedAt = performance.now();
         for (let index = 0; index < REPEATS; index++) {
@@ -35,7 +35,7 @@ export const sides = {
         }
         const wall = (performance.now() - startedAt) / REPEATS;
         const { user, system } = process.cpuUsage(cpu);
-        unsubscribe("http.client.request.start", count_);
+        unsubscribe("http.client.request.start", tally);
         return {
           wall,
           cpu: (user + system) / 1000 / REPEATS,
