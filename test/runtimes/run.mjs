@@ -1,7 +1,9 @@
-// npm run test:runtimes [-- NAME …] [--minio] [--only=TEXT]: the suite on every runtime, or on those named.
+// npm run test:runtimes [-- NAME … --minio --only=TEXT]: the suite on every runtime, or on those named.
 import { fileURLToPath } from "node:url";
 import { createServer, createServerModuleRunner } from "vite";
 import { ALIAS } from "./alias.mjs";
+
+process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
 
 // As Vitest does it: TypeScript is run from where it lies.
 const server = await createServer({

@@ -19,6 +19,9 @@ import { ROOT } from "./bundle.js";
 
 const MIME: Record<string, string> = { js: "text/javascript", html: "text/html; charset=utf-8" };
 
+/** The bucket that the starts of docs/runtimes.md use. */
+export const STARTS = "my-results";
+
 export interface Run {
   /** Tells the configuration, and takes the results. */
   url: string;
@@ -36,8 +39,8 @@ export interface Backend {
   begin(runtime: string, options: { credentials: boolean; only: string }): Promise<Run>;
   /** Serves the files of a folder under a path; answers what the handler answers, where one is given. */
   serve(path: string, folder: string): void;
-  /** Serves one page. */
-  page(path: string, html: string): void;
+  /** Serves one page, or one script. */
+  page(path: string, content: string, type?: "html" | "js"): void;
   handle(path: string, listener: (request: IncomingMessage, response: ServerResponse) => void): void;
   close(): Promise<void>;
 }
@@ -61,7 +64,8 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
   const origin = `http://localhost:${port}`;
   if (!useMinio) {
     // The rule of docs/s3.md, and nothing beyond it. MinIO has no rules, and exposes everything.
-    await allowPages(s3, origin, ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"]);
+    const exposed = ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"];
+    for (const each of [bucket, STARTS]) await allowPages({ ...s3, bucket: each }, origin, exposed);
     await allowPages({ ...s3, bucket: hiddenBucket }, origin, undefined);
   }
   const base = `http://127.0.0.1:${port}`;
@@ -92,6 +96,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
         prefix: `suite${path}/`,
         presign: base + handlers.presign,
         hidden: base + handlers.hidden,
+        hides: !credentials && !useMinio,
         ...(credentials && { s3 }),
       };
       const onNode = (kind: string, place: string): Cache =>
@@ -141,10 +146,10 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
         response.end(content);
       });
     },
-    page(path, html) {
+    page(path, content, type = "html") {
       routes.set(path, (_, response) => {
-        response.setHeader("content-type", MIME["html"] as string);
-        response.end(html);
+        response.setHeader("content-type", MIME[type] as string);
+        response.end(content);
       });
     },
     handle: (path, listener) => void routes.set(path, listener),
@@ -161,7 +166,7 @@ async function startBucket(useMinio: boolean) {
   const bucket = `runtimes-${randomBytes(4).toString("hex")}`;
   const hiddenBucket = `${bucket}-hidden`;
   if (!useMinio) {
-    const { close, ...config } = await startDevServer({ buckets: [bucket, hiddenBucket] });
+    const { close, ...config } = await startDevServer({ buckets: [bucket, hiddenBucket, STARTS] });
     return { bucket, hiddenBucket, config, stop: close };
   }
   const { minio, stop } = await startMinio();
@@ -169,7 +174,7 @@ async function startBucket(useMinio: boolean) {
   const credentials = { accessKeyId, secretAccessKey };
   const config = { endpoint, region: "us-east-1", forcePathStyle: true as const, credentials };
   const client = new S3Client(config);
-  for (const Bucket of [bucket, hiddenBucket]) await client.send(new CreateBucketCommand({ Bucket }));
+  for (const Bucket of [bucket, hiddenBucket, STARTS]) await client.send(new CreateBucketCommand({ Bucket }));
   client.destroy();
   return { bucket, hiddenBucket, config, stop };
 }

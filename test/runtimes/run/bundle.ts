@@ -7,15 +7,18 @@ import { ALIAS } from "../alias.mjs";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** Bundles entries into a folder of their own, shared parts and what is imported when needed in files beside them. */
-export async function bundle(name: string, entryPoints: Record<string, string>): Promise<string> {
+/**
+ * Bundles entries into a folder of their own, shared parts and what is imported when needed in files beside them, unless
+ * `splitting` is off.
+ */
+export async function bundle(name: string, entryPoints: Record<string, string>, splitting = true): Promise<string> {
   const outdir = join(ROOT, ".cache/runtimes", name);
   rmSync(outdir, { recursive: true, force: true });
   await build({
     entryPoints: Object.entries(entryPoints).map(([out, file]) => ({ out, in: join(ROOT, file) })),
     outdir,
     bundle: true,
-    splitting: true,
+    splitting,
     format: "esm",
     platform: "neutral",
     target: "es2022",

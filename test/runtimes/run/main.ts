@@ -1,10 +1,13 @@
 // Runs the suite on each runtime, one at a time, and prints one table.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { run as runTests, type Result, type Runner } from "../suite/harness.js";
 import { startBackend, type Backend, type Run } from "./backend.js";
 import { browserRuntime } from "./browsers.js";
 import { bundle, ROOT } from "./bundle.js";
 import { processRuntime } from "./processes.js";
+import { requestChecks } from "./requests.js";
+import { startChecks } from "./starts.js";
 import { printTable, type Row } from "./table.js";
 import { workerd } from "./workerd.js";
 
@@ -29,18 +32,31 @@ const RUNTIMES: readonly Runtime[] = [
   browserRuntime("webkit", "WebKit"),
 ];
 
+/** What is tested of a runtime beyond the suite, from here. */
+interface Checks {
+  name: string;
+  title: string;
+  prepare(backend: Backend): Promise<{ register(runner: Runner): void; close(): Promise<void> }>;
+}
+
+const CHECKS: readonly Checks[] = [
+  { name: "requests", title: "workerd, across requests", prepare: requestChecks },
+  { name: "starts", title: "the starts to copy", prepare: startChecks },
+];
+
 /** Of one runtime on a busy machine. Milliseconds. */
-const PATIENCE = 15 * 60_000;
+const PATIENCE = 20 * 60_000;
 
 export async function main(args: readonly string[]): Promise<number> {
   const names = args.filter((arg) => !arg.startsWith("-"));
   const only = args.find((arg) => arg.startsWith("--only="))?.slice("--only=".length) ?? "";
-  const unknown = names.filter((name) => !RUNTIMES.some((runtime) => runtime.name === name));
+  const known = [...RUNTIMES, ...CHECKS].map(({ name }) => name);
+  const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) {
-    console.error(`no runtime ${unknown.join(", ")}: there are ${RUNTIMES.map(({ name }) => name).join(", ")}`);
+    console.error(`there is no ${unknown.join(", ")}: there are ${known.join(", ")}`);
     return 1;
   }
-  const chosen = RUNTIMES.filter(({ name }) => names.length === 0 || names.includes(name));
+  const isChosen = ({ name }: { name: string }) => names.length === 0 || names.includes(name);
   const suite = await bundle("suite", {
     server: "test/runtimes/entries/server.ts",
     worker: "test/runtimes/entries/worker.ts",
@@ -48,14 +64,45 @@ export async function main(args: readonly string[]): Promise<number> {
   });
   const backend = await startBackend(args.includes("--minio"));
   const rows: Row[] = [];
+  const others: Row[] = [];
   try {
-    for (const runtime of chosen) rows.push(await runOn(runtime, backend, suite, only));
+    for (const runtime of RUNTIMES.filter(isChosen)) rows.push(await runOn(runtime, backend, suite, only));
+    for (const checks of CHECKS.filter(isChosen)) others.push(await runChecks(checks, backend, only));
   } finally {
     await backend.close();
   }
-  printTable(rows);
-  report(rows);
-  return rows.some(({ results, trouble }) => trouble !== undefined || results.some(({ error }) => error)) ? 1 : 0;
+  printTable(rows, others);
+  report([...rows, ...others]);
+  return [...rows, ...others].some(isBad) ? 1 : 0;
+}
+
+const isBad = ({ results, trouble }: Row) => trouble !== undefined || results.some(({ error }) => error !== undefined);
+
+async function runChecks({ title, prepare }: Checks, backend: Backend, only: string): Promise<Row> {
+  console.log(`\n${title} …`);
+  const started = Date.now();
+  const results: Result[] = [];
+  let trouble: string | undefined;
+  try {
+    const { register, close } = await prepare(backend);
+    try {
+      await runTests(register, async (result) => results.push(result), only);
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    trouble = (error as Error).message;
+  }
+  return finished({ title, version: "", results, trouble, started });
+}
+
+function finished({ started, ...row }: Omit<Row, "milliseconds"> & { started: number }): Row {
+  const { title, results } = row;
+  let { trouble } = row;
+  for (const { name, error } of results) if (error !== undefined) console.error(`FAILED ${name}\n${error}\n`);
+  if (trouble === undefined && results.length === 0) trouble = "no test ran";
+  if (trouble !== undefined) console.error(`FAILED ${title}: ${trouble}`);
+  return { ...row, trouble, milliseconds: Date.now() - started };
 }
 
 async function runOn(runtime: Runtime, backend: Backend, suite: string, only: string): Promise<Row> {
@@ -78,10 +125,7 @@ async function runOn(runtime: Runtime, backend: Backend, suite: string, only: st
   } finally {
     clearTimeout(timer);
   }
-  for (const { name, error } of run.results) if (error !== undefined) console.error(`FAILED ${name}\n${error}\n`);
-  if (trouble === undefined && run.results.length === 0) trouble = "no test ran";
-  if (trouble !== undefined) console.error(`FAILED ${title}: ${trouble}`);
-  return { name: runtime.name, title, version, results: run.results, trouble, milliseconds: Date.now() - started };
+  return finished({ title, version, results: run.results, trouble, started });
 }
 
 /** In the form of vitest's JSON report, which .ci/count.mjs sums. */

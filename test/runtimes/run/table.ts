@@ -1,7 +1,6 @@
 import type { Result } from "../suite/harness.js";
 
 export interface Row {
-  name: string;
   title: string;
   version: string;
   results: readonly Result[];
@@ -10,17 +9,18 @@ export interface Row {
   milliseconds: number;
 }
 
-/** Tests passed, by runtime and by what they are about; then the tests that a runtime lacks. */
-export function printTable(rows: readonly Row[]): void {
+/** Tests passed, by runtime and by what they are about; what else was checked; and the tests that a runtime lacks. */
+export function printTable(rows: readonly Row[], others: readonly Row[]): void {
   const groups = [...new Set(rows.flatMap(({ results }) => results.map(({ name }) => groupOf(name))))];
   const header = ["", "version", ...groups, "passed", "failed", "seconds"];
-  const lines = rows.map(({ title, version, results, trouble, milliseconds }) => {
+  const lines = [...rows, ...others].map((row) => {
+    const { title, version, results, trouble, milliseconds } = row;
     const good = results.filter(({ error }) => error === undefined);
     const bad = results.length - good.length + (trouble === undefined ? 0 : 1);
-    const counts = groups.map((group) => good.filter(({ name }) => groupOf(name) === group).length);
-    return [title, version, ...counts.map((n) => n || "–"), good.length, bad, Math.round(milliseconds / 1_000)].map(
-      String,
+    const counts = groups.map((group) =>
+      rows.includes(row) ? good.filter(({ name }) => groupOf(name) === group).length || "–" : "",
     );
+    return [title, version, ...counts, good.length, bad, Math.round(milliseconds / 1_000)].map(String);
   });
   const widths = header.map((cell, column) => Math.max(cell.length, ...lines.map((line) => line[column]!.length)));
   const text = (line: readonly string[]) =>

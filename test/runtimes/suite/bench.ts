@@ -16,6 +16,8 @@ export interface Config {
   presign: string;
   /** A presign handler of a bucket whose CORS rule lets pages use it, and exposes no header. */
   hidden: string;
+  /** Whether it hides anything: from pages only, and not on MinIO. */
+  hides: boolean;
   /** An address where nobody answers. */
   nowhere: string;
   /** In front of all keys of this run, before the name of the store. */

@@ -1,5 +1,6 @@
 // Errors by code, misuse as TypeError, trouble that is handled.
 import { BucketCacheError, createCache, isBucketCacheError } from "bucketcache";
+import { presignedStore } from "bucketcache/presigned";
 import { s3Store } from "bucketcache/s3";
 import { textOf, type Bench } from "./bench.js";
 import { check, equal, rejectsAsMisuse, rejectsWith } from "./expect.js";
@@ -96,6 +97,16 @@ export function errors({ runner: { describe, test }, cache, config, kind, open, 
         await rejectsWith("ERR_FORBIDDEN", denied.get("key"), "get");
         await rejectsWith("ERR_FORBIDDEN", denied.set("key", 1), "set");
         await rejectsWith("ERR_FORBIDDEN", denied.getOrSet("key", () => 1), "getOrSet"); // prettier-ignore
+      });
+    }
+
+    if (kind === "presigned") {
+      test("metadata that CORS hides from a page is an error that prints the rule, and never guessed at", async () => {
+        const hidden = () => createCache({ store: presignedStore({ url: config.hidden }), prefix });
+        await hidden().set("hidden", "value", { ttl: "1h" });
+        if (!config.hides) return equal(await hidden().get("hidden"), "value", "what nobody hides");
+        const error = await rejectsWith("ERR_CORS", hidden().get("hidden"), "what is hidden");
+        check(error.message.includes("x-amz-meta-expires_at"), error.message);
       });
     }
 

@@ -14,7 +14,7 @@ export interface Result {
 }
 
 /** Turns a hang into a failure; far beyond what any test needs on a busy machine. Milliseconds. */
-const PATIENCE = 60_000;
+const PATIENCE = 240_000;
 
 /** Runs what `register` registers, one after the other, and tells each result as it comes. */
 export async function run(

@@ -1,0 +1,241 @@
+// The starts of docs/runtimes.md, each run as it is printed, on its runtime.
+import { createServer, request as httpRequest, type AddressInfo } from "node:http";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Response as MiniflareResponse, type Request as MiniflareRequest } from "miniflare";
+import { build } from "vite";
+import { createCache, type Cache } from "bucketcache";
+import { createPresignHandler, toNodeListener } from "bucketcache/handler";
+import { s3Store } from "bucketcache/s3";
+import { MemoryBackend } from "../../../src/dev/memory-backend.js";
+import { createS3Server } from "../../../src/dev/server.js";
+import { Storage } from "../../../src/dev/storage.js";
+import { check, equal, until } from "../suite/expect.js";
+import type { Runner } from "../suite/harness.js";
+import { ALIAS } from "../alias.mjs";
+import { STARTS, type Backend } from "./backend.js";
+import { openPage } from "./browsers.js";
+import { bundle, ROOT } from "./bundle.js";
+import { start } from "./processes.js";
+import { ensureProgram } from "./programs.js";
+import { worker } from "./workerd.js";
+
+const REPORT = { month: "2026-11", rows: 3 };
+
+export async function startChecks(
+  backend: Backend,
+): Promise<{ register(runner: Runner): void; close(): Promise<void> }> {
+  const { s3 } = backend;
+  const { endpoint, region, credentials } = s3;
+  const names = ["node.mjs", "lambda.mjs", "worker.js", "deno.js", "bun.js", "next-route.js"];
+  const folder = await bundle(
+    "starts",
+    Object.fromEntries(names.map((name) => [name.replace(/\..*/, ""), `examples/runtimes/${name}`])),
+  );
+  // What AWS's own tools read.
+  const env = {
+    AWS_ENDPOINT_URL_S3: endpoint,
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+  };
+  Object.assign(process.env, env);
+  const handler = createPresignHandler({ store: s3Store({ ...s3, bucket: STARTS }), authorize: () => true });
+  backend.handle("/api/presign", toNodeListener(handler));
+
+  const look = (): Cache => createCache({ store: s3Store({ ...s3, bucket: STARTS }), memory: false });
+  /** Whether the entry of `report("2026-11")` is there; then it is removed, for the next start. */
+  async function stored(cache = look()): Promise<void> {
+    const report = cache.wrap(async (_month: string) => ({ month: "", rows: 0 }), { name: "report" });
+    await until(async () => (await report.peek("2026-11")) !== undefined, "the entry");
+    equal(await report.peek("2026-11"), REPORT, "the entry");
+    await report.invalidate("2026-11");
+    await cache.close();
+  }
+
+  /** A server in a process of its own: asked, looked after, ended. */
+  async function serves(program: string, args: readonly string[]): Promise<void> {
+    const port = await freePort();
+    const { kill, output } = start(program, args, { env: { ...env, PORT: `${port}` } });
+    try {
+      const ask = () => fetch(`http://127.0.0.1:${port}/?month=2026-11`).catch(() => undefined);
+      let answer: Response | undefined;
+      await until(async () => (answer = await ask()) !== undefined, `the server:\n${output()}`);
+      equal(await answer!.json(), REPORT, "the answer");
+      equal(await (await ask())!.json(), REPORT, "the next answer");
+      await stored();
+    } finally {
+      kill();
+    }
+  }
+
+  return {
+    register({ test }) {
+      test("Node script", async () => {
+        const { exit, output } = start(process.execPath, [join(folder, "node.js")], { env });
+        equal(await exit, 0, output());
+        check(output().includes("rows: 3"), output());
+        await stored();
+      });
+
+      test("AWS Lambda", async () => {
+        const { handler } = await load<{ handler(event: object): Promise<{ statusCode: number; body: string }> }>(
+          join(folder, "lambda.js"),
+        );
+        const answer = await handler({ pathParameters: { month: "2026-11" } });
+        equal([answer.statusCode, JSON.parse(answer.body)], [200, REPORT], "the answer");
+        await stored();
+      });
+
+      test("Cloudflare Worker with R2", async () => {
+        const r2 = await startR2();
+        const miniflare = worker(folder, "worker.js", {
+          bindings: {
+            ACCOUNT_ID: "0123456789abcdef",
+            R2_ACCESS_KEY_ID: credentials.accessKeyId,
+            R2_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+          },
+          // Where the Worker believes R2 to be: the same bytes, to another socket.
+          outboundService: r2.forward,
+        });
+        try {
+          for (let i = 0; i < 2; i++) {
+            const answer = await miniflare.dispatchFetch("http://worker.test/?month=2026-11");
+            equal(await answer.json(), REPORT, "the answer");
+          }
+          await stored(createCache({ store: s3Store({ bucket: STARTS, ...r2.config, credentials }), memory: false }));
+          check(r2.hosts().has("0123456789abcdef.r2.cloudflarestorage.com"), [...r2.hosts()].join());
+        } finally {
+          await miniflare.dispose();
+          await r2.close();
+        }
+      });
+
+      test("Deno", async () =>
+        serves(await ensureProgram("deno"), [
+          ...["run", "--no-prompt", "--no-config", "--allow-net=127.0.0.1,0.0.0.0", "--allow-env"],
+          join(folder, "deno.js"),
+        ]));
+
+      test("Bun", async () => serves(await ensureProgram("bun"), ["run", join(folder, "bun.js")]));
+
+      test("Next.js", async () => {
+        const { GET } = await load<{ GET(request: Request, context: object): Promise<Response> }>(
+          join(folder, "next-route.js"),
+        );
+        const params = Promise.resolve({ month: "2026-11" });
+        const answer = await GET(new Request("http://localhost:3000/api/reports/2026-11"), { params });
+        equal([answer.status, await answer.json()], [200, REPORT], "the answer");
+        await stored();
+      });
+
+      test("browser with Vite", async () => {
+        const outDir = join(ROOT, ".cache/runtimes/vite");
+        await build({
+          configFile: false,
+          logLevel: "error",
+          root: join(ROOT, "examples/runtimes/vite"),
+          base: "/vite/",
+          resolve: { alias: ALIAS },
+          build: { outDir, emptyOutDir: true },
+        });
+        backend.serve("/vite", outDir);
+        const page = await openPage("chromium");
+        try {
+          await page.open(`${backend.origin}/vite/index.html`);
+          const shown = 'document.querySelector("output").textContent';
+          await until(async () => (await page.evaluate(shown)) !== "", "the page's text");
+          equal(JSON.parse((await page.evaluate(shown)) as string), REPORT, "the page's text");
+          await stored();
+        } finally {
+          await page.close();
+        }
+      });
+
+      test("service worker", async () => {
+        // In one file: service workers may not import() when they need something.
+        const outDir = await bundle("service-worker", { sw: "examples/runtimes/service-worker.js" }, false);
+        backend.page("/sw.js", await readFile(join(outDir, "sw.js"), "utf8"), "js");
+        backend.page("/sw-page", "<!doctype html><title>page</title>");
+        let made = 0;
+        backend.handle("/reports", (_request, response) => {
+          made++;
+          response.setHeader("content-type", "text/csv");
+          response.end("month,rows\n2026-11,3\n".repeat(1_000));
+        });
+        const page = await openPage("chromium");
+        try {
+          await page.open(`${backend.origin}/sw-page`);
+          await page.evaluate(
+            `navigator.serviceWorker.register("/sw.js", { type: "module" }).then(() => navigator.serviceWorker.ready).then(() => null)`,
+          );
+          // A page is controlled from its next load on.
+          await page.open(`${backend.origin}/sw-page`);
+          const read = `fetch("/reports/2026-11.csv").then(async (r) => [r.status, r.headers.get("content-type"), (await r.text()).length])`;
+          equal(await page.evaluate(read), [200, "text/csv", 21_000], "the first answer");
+          equal(made, 1, "how often it was made");
+          await until(async () => look().has("reports/2026-11.csv"), "the entry");
+          equal(await page.evaluate(read), [200, "text/csv", 21_000], "the second answer");
+          equal(made, 1, "how often it was made");
+        } finally {
+          await page.close();
+        }
+      });
+    },
+    async close() {
+      for (const name of Object.keys(env)) delete process.env[name];
+    },
+  };
+
+  /** An S3 server that wants the region "auto", as R2 does, behind R2's own name. */
+  async function startR2() {
+    const storage = new Storage(new MemoryBackend(), undefined);
+    storage.createBucket(STARTS, Date.now());
+    const { server } = createS3Server(storage, { ...credentials, region: "auto" });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const hosts = new Set<string>();
+    return {
+      config: { endpoint: `http://127.0.0.1:${port}`, region: "auto" },
+      hosts: () => hosts,
+      async forward(request: MiniflareRequest): Promise<MiniflareResponse> {
+        const { host, pathname, search } = new URL(request.url);
+        hosts.add(host);
+        const body = Buffer.from(await request.arrayBuffer());
+        const headers = { ...Object.fromEntries(request.headers), host, "content-length": body.length };
+        return new Promise((resolve, reject) => {
+          const options = { host: "127.0.0.1", port, method: request.method, path: pathname + search, headers };
+          const outgoing = httpRequest(options, async (incoming) => {
+            const chunks = [];
+            for await (const chunk of incoming) chunks.push(chunk as Buffer);
+            const status = incoming.statusCode ?? 500;
+            const init = { status, headers: incoming.headers as Record<string, string> };
+            const bodyless = [204, 304].includes(status) || request.method === "HEAD";
+            resolve(new MiniflareResponse(bodyless ? null : Buffer.concat(chunks), init));
+          });
+          outgoing.on("error", reject);
+          outgoing.end(body);
+        });
+      },
+      close: () =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve());
+          server.closeAllConnections();
+        }),
+    };
+  }
+}
+
+/** Past the module runner: as Node itself loads it. */
+function load<T>(file: string): Promise<T> {
+  return import(/* @vite-ignore */ pathToFileURL(file).href) as Promise<T>;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
