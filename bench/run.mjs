@@ -96,7 +96,7 @@ try {
       process.stderr.write(`${sidesText(outcome.sides)}\n${textTable(outcome.goals)}\n\n`);
     } catch (error) {
       failures.push(row.name);
-      say(`${row.name} failed: ${error instanceof Error ? error.stack : error}`);
+      say(`${row.name} failed: ${error instanceof Error ? String(error.stack) : String(error)}`);
     }
   }
 } finally {
