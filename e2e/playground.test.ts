@@ -82,6 +82,8 @@ inPlaywright((engine) => {
       await says(page.getByTestId("stat-writes"), /^1 /);
       await page.getByTestId("refresh").click();
       await says(page.getByTestId("stat-calls"), /^2$/);
+      // While it is busy with one thing the page takes no other.
+      await page.locator("#call-form:not([aria-busy])").waitFor();
       await page.getByTestId("invalidate").click();
       await says(page.getByTestId("entries-note"), "There is none yet.");
       expect(await call(page, "here")).toMatch(/^computed/);

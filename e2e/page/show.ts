@@ -9,7 +9,8 @@ export function show(value: unknown): string {
   if (value instanceof Set) return `Set ${list([...value].map(show))}`;
   if (ArrayBuffer.isView(value)) return `${kind} ${list(Array.from(value as Uint8Array, String))}`;
   if (Array.isArray(value)) return list(value.map(show));
-  if (kind === "Object") return `{ ${Object.keys(value).map((name) => `${name}: ${show((value as never)[name])}`)} }`;
+  if (kind === "Object")
+    return `Object ${list(Object.keys(value).map((name) => `${name}: ${show((value as never)[name])}`))}`;
   return `${kind} ${String(value)}`;
 }
 

@@ -1,27 +1,19 @@
 /** The browser engines, each behind the few things that tests of the library ask of a page. */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium, firefox, webkit, type Browser, type BrowserContext, type BrowserContextOptions } from "playwright";
 import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, inject } from "vitest";
-import type * as lib from "../page/lib.js";
+import type * as page from "../page/lib.js";
 import type { Engine as EngineName } from "../../test/support/browsers.js";
+import { keep, KEPT, type Tab } from "./tab.js";
 import { startWebDriver } from "./webdriver.js";
+
+export type { Tab };
 
 declare global {
   /** In the page, not here: only functions that are sent there may name it. */
   // oxlint-disable-next-line no-var -- what else is a global
-  var lib: typeof import("../page/lib.js");
-}
-
-export type { lib };
-
-/** A tab with a page of ours. */
-export interface Tab {
-  goto(url: string): Promise<void>;
-  /** Runs a function in the page: it sees its argument and the page's globals, nothing of the test. Both ways JSON. */
-  run<T>(code: () => T | Promise<T>): Promise<T>;
-  run<T, A>(code: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
+  var lib: typeof page;
 }
 
 /** A tab by Playwright, with all that it can do. */
@@ -38,9 +30,6 @@ interface Driver {
 }
 
 export const ENGINES = ["chromium", "firefox", "webkit"] as const satisfies readonly EngineName[];
-
-/** What failed tests leave to look at; ignored by git. */
-const KEPT = join(import.meta.dirname, "../../test-results");
 
 interface Opened<T extends Tab> {
   name: EngineName;
@@ -126,14 +115,4 @@ function playwrightDriver(browser: Browser): Driver {
     },
     close: () => browser.close(),
   };
-}
-
-/** A page that is so broken that nothing can be kept of it must not hide why the test failed. */
-export async function keep(name: string, content: () => Promise<Uint8Array | string>): Promise<void> {
-  try {
-    mkdirSync(KEPT, { recursive: true });
-    writeFileSync(join(KEPT, name), await content());
-  } catch (error) {
-    console.error(`no ${name}: ${(error as Error).message}`);
-  }
 }

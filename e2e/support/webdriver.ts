@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { createServer, type AddressInfo } from "node:net";
 import type { Browsers } from "../../test/support/browsers.js";
-import { keep, type Tab } from "./engines.js";
+import { keep, type Tab } from "./tab.js";
 
 /** Milliseconds that a script in the page may take. */
 const PATIENCE = 150_000;
@@ -69,7 +69,7 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
       goto: (url) => inWindow(handle, () => ask("POST", "/url", { url })),
       async run(code: (argument: never) => unknown, argument?: unknown) {
         const script = `const [argument, done] = arguments;
-          new Promise((settle) => settle((${code})(argument))).then(
+          new Promise((settle) => settle((${String(code)})(argument))).then(
             (value) => done({ value }), (error) => done({ error: String(error?.stack ?? error) + " " + String(error) }));`;
         const answer = await inWindow(handle, () =>
           ask<{ value?: never; error?: string }>("POST", "/execute/async", { script, args: [argument ?? null] }),
