@@ -111,7 +111,8 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
             if ("end" in message) resolve();
             else if ("trouble" in message) reject(new Error(message.trouble));
             else results.push(message);
-            return response.end();
+            response.end();
+            return;
           }
           response.setHeader("content-type", "application/json");
           response.end(JSON.stringify(settings));
@@ -141,7 +142,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
       routes.set(path, async (request, response) => {
         const name = normalize(decodeURIComponent(new URL(request.url ?? "/", origin).pathname.slice(path.length)));
         const content = await readFile(join(folder, name)).catch(() => undefined);
-        if (content === undefined) return response.writeHead(404).end();
+        if (content === undefined) return void response.writeHead(404).end();
         response.setHeader("content-type", MIME[name.split(".").at(-1) as string] ?? "application/octet-stream");
         response.end(content);
       });

@@ -1,6 +1,6 @@
 // Runs the suite on each runtime, one at a time, and prints one table.
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { run as runTests, type Result, type Runner } from "../suite/harness.js";
 import { startBackend, type Backend, type Run } from "./backend.js";
 import { browserRuntime } from "./browsers.js";
@@ -72,7 +72,8 @@ export async function main(args: readonly string[]): Promise<number> {
     await backend.close();
   }
   printTable(rows, others);
-  report([...rows, ...others]);
+  const file = args.find((arg) => arg.startsWith("--outputFile.json="))?.slice("--outputFile.json=".length);
+  report([...rows, ...others], file ?? join(ROOT, ".cache/runtimes/report.json"));
   return [...rows, ...others].some(isBad) ? 1 : 0;
 }
 
@@ -129,9 +130,8 @@ async function runOn(runtime: Runtime, backend: Backend, suite: string, only: st
 }
 
 /** In the form of vitest's JSON report, which .ci/count.mjs sums. */
-function report(rows: readonly Row[]): void {
-  const folder = join(ROOT, ".cache/runtimes");
-  mkdirSync(folder, { recursive: true });
+function report(rows: readonly Row[], file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
   const testResults = rows.map(({ title, results, trouble }) => ({
     name: title,
     status: trouble === undefined ? "passed" : "failed",
@@ -144,5 +144,5 @@ function report(rows: readonly Row[]): void {
   const all = testResults.flatMap(({ assertionResults }) => assertionResults);
   const numFailedTests = all.filter(({ status }) => status === "failed").length;
   const numPassedTests = all.length - numFailedTests;
-  writeFileSync(join(folder, "report.json"), JSON.stringify({ numPassedTests, numFailedTests, testResults }));
+  writeFileSync(file, JSON.stringify({ numPassedTests, numFailedTests, testResults }));
 }

@@ -1,5 +1,6 @@
 // What workerd demands beyond the suite: see entries/requests.ts.
-import { createServer, type AddressInfo, type ServerResponse } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Miniflare } from "miniflare";
 import { createCache } from "bucketcache";
 import { s3Store } from "bucketcache/s3";

@@ -1,5 +1,6 @@
 // The starts of docs/runtimes.md, each run as it is printed, on its runtime.
-import { createServer, request as httpRequest, type AddressInfo } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
+import type { AddressInfo } from "node:net";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

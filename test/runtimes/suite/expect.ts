@@ -37,7 +37,10 @@ export async function rejectsWith(code: ErrorCode, promise: Promise<unknown>, wh
 
 export async function rejectsAsMisuse(promise: Promise<unknown>, text: RegExp, what: string): Promise<void> {
   const error = await rejection(promise, what);
-  check(error instanceof TypeError && text.test(error.message), `${what}: should be a TypeError ${String(text)}: ${String(error)}`);
+  check(
+    error instanceof TypeError && text.test(error.message),
+    `${what}: should be a TypeError ${String(text)}: ${String(error)}`,
+  );
 }
 
 /** Waits until something is so, without knowing how long that takes. */
