@@ -138,7 +138,7 @@ class TwoLevelCache implements Cache {
       identity: undefined,
       schema: options.schema,
       revalidateAfter: layers.settings.memory?.revalidateExplicit ?? 0,
-      compute: (signal) => compute({ signal }),
+      compute: (signal) => compute({ signal: signal ?? new AbortController().signal }),
       policyOf: (value): EntryPolicy =>
         typeof ttl === "function" ? { ...policy, ttl: resolveTtl(ttl(value as T)) } : policy,
       shouldCache: options.shouldCache,

@@ -166,17 +166,7 @@ export class Layers {
 
   /** Puts an isolated value into memory, where memory takes it. */
   keep(key: string, { value, copied }: Isolated, weight: number, info: EntryInfo, mayKeep: boolean): Found {
-    const node = mayKeep
-      ? this.memory?.set({
-          ...info,
-          key,
-          value,
-          copied,
-          weight: weight + key.length,
-          checkedAt: Date.now(),
-          validFor: undefined,
-        })
-      : undefined;
+    const node = mayKeep ? this.memory?.set(key, value, copied, weight + key.length, info, Date.now()) : undefined;
     return { ...info, value, copied, node };
   }
 

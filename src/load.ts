@@ -26,7 +26,8 @@ export interface LoadRequest {
   schema: StandardSchemaV1 | undefined;
   /** Milliseconds after which a copy in memory is checked. */
   revalidateAfter: number;
-  compute: (signal: AbortSignal) => unknown;
+  /** The signal is undefined where nobody can abort. */
+  compute: (signal: AbortSignal | undefined) => unknown;
   policyOf: (value: unknown) => EntryPolicy;
   shouldCache: ((value: never) => boolean) | undefined;
   call: CallOptions;
@@ -169,7 +170,7 @@ async function computeAndStore(
 ): Promise<Found> {
   const { key, call } = request;
   layers.counters.calls++;
-  const value = await request.compute(signal ?? new AbortController().signal);
+  const value = await request.compute(signal);
   if (signal?.aborted) throw signal.reason as Error;
   refuseStreams(value);
   const uncached = (): Found => layers.keep(key, layers.isolate(value), 0, UNKNOWN, false);

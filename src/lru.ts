@@ -37,10 +37,6 @@ export interface MemoryNode extends EntryInfo {
   older: MemoryNode | undefined;
 }
 
-/** What {@link Lru.set} takes: a node without its place in the list. */
-export type MemoryRecord = EntryInfo &
-  Pick<MemoryNode, "key" | "value" | "weight" | "checkedAt" | "validFor" | "copied">;
-
 /**
  * The bounded in-memory layer: least recently used first out, by number and by bytes. Nodes are stable objects, so a
  * wrapped function can keep one and reach it again without computing its key.
@@ -80,32 +76,39 @@ export class Lru {
     this.#link(node);
   }
 
-  /** Keeps a record, in place of one with its key; one that is larger than the whole bound is not kept. */
-  set(record: MemoryRecord): MemoryNode | undefined {
-    const old = this.#nodes.get(record.key);
+  /** Keeps a value, in place of one with its key; one that is larger than the whole bound is not kept. */
+  set(
+    key: string,
+    value: unknown,
+    copied: boolean,
+    weight: number,
+    info: EntryInfo,
+    checkedAt: number,
+  ): MemoryNode | undefined {
+    const old = this.#nodes.get(key);
     if (old !== undefined) this.#remove(old);
-    if (record.weight > this.#maxBytes) return undefined;
+    if (weight > this.#maxBytes) return undefined;
     const node: MemoryNode = {
-      key: record.key,
-      value: record.value,
-      weight: record.weight,
-      deadline: record.expiresAt === undefined ? Infinity : record.expiresAt * 1000,
-      checkedAt: record.checkedAt,
-      createdAt: record.createdAt,
-      expiresAt: record.expiresAt,
-      size: record.size,
-      etag: record.etag,
-      lastModified: record.lastModified,
-      contentType: record.contentType,
-      keyHash: record.keyHash,
+      key,
+      value,
+      weight,
+      deadline: info.expiresAt === undefined ? Infinity : info.expiresAt * 1000,
+      checkedAt,
+      createdAt: info.createdAt,
+      expiresAt: info.expiresAt,
+      size: info.size,
+      etag: info.etag,
+      lastModified: info.lastModified,
+      contentType: info.contentType,
+      keyHash: info.keyHash,
       memo: undefined,
       memoKey: "",
-      validFor: record.validFor,
-      copied: record.copied,
+      validFor: undefined,
+      copied,
       newer: undefined,
       older: undefined,
     };
-    this.#nodes.set(record.key, node);
+    this.#nodes.set(key, node);
     this.#bytes += node.weight;
     this.#link(node);
     this.#shrink();
