@@ -36,7 +36,7 @@ export interface Backend {
   /** Where pages come from. */
   origin: string;
   s3: NonNullable<Config["s3"]>;
-  begin(runtime: string, options: { credentials: boolean; only: string }): Promise<Run>;
+  begin(options: { credentials: boolean; only: string }): Promise<Run>;
   /** Serves the files of a folder under a path; answers what the handler answers, where one is given. */
   serve(path: string, folder: string): void;
   /** Serves one page, or one script. */
@@ -85,11 +85,10 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
   const backend: Backend = {
     origin,
     s3,
-    async begin(runtime, { credentials, only }) {
+    async begin({ credentials, only }) {
       const path = `/runs/${randomBytes(6).toString("hex")}`;
       const kinds: Bench["kind"][] = credentials ? ["s3", "presigned"] : ["presigned"];
       const settings: Config & { only: string } = {
-        runtime,
         nowhere,
         vectors,
         only,
@@ -129,7 +128,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
             (runner) => {
               for (const kind of kinds) {
                 runner.describe(`${kind}Store > read by Node`, () =>
-                  readFrom(runner, runtime, () => onNode(kind, "to-node")),
+                  readFrom(runner, "this runtime", () => onNode(kind, "to-node")),
                 );
               }
             },

@@ -8,7 +8,7 @@ import { bundle, ROOT } from "./bundle.js";
 import { processRuntime } from "./processes.js";
 import { requestChecks } from "./requests.js";
 import { startChecks } from "./starts.js";
-import { printTable, type Row } from "./table.js";
+import { missing, printTable, type Row } from "./table.js";
 import { workerd } from "./workerd.js";
 
 export interface Runtime {
@@ -71,6 +71,11 @@ export async function main(args: readonly string[]): Promise<number> {
   } finally {
     await backend.close();
   }
+  for (const [title, names] of missing(rows)) {
+    const row = rows.find((row) => row.title === title) as Row;
+    row.trouble ??= `it lacks tests that others have:\n  ${names.join("\n  ")}`;
+    console.error(`FAILED ${title}: ${row.trouble}`);
+  }
   printTable(rows, others);
   const file = args.find((arg) => arg.startsWith("--outputFile.json="))?.slice("--outputFile.json=".length);
   report([...rows, ...others], file ?? join(ROOT, ".cache/runtimes/report.json"));
@@ -110,7 +115,7 @@ async function runOn(runtime: Runtime, backend: Backend, suite: string, only: st
   const { title, credentials } = runtime;
   console.log(`\n${title} …`);
   const started = Date.now();
-  const run = await backend.begin(title, { credentials, only });
+  const run = await backend.begin({ credentials, only });
   let version = "";
   let trouble: string | undefined;
   let timer: NodeJS.Timeout | undefined;

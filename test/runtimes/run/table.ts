@@ -9,7 +9,7 @@ export interface Row {
   milliseconds: number;
 }
 
-/** Tests passed, by runtime and by what they are about; what else was checked; and the tests that a runtime lacks. */
+/** Tests passed, by runtime and by what they are about; then what else was checked. */
 export function printTable(rows: readonly Row[], others: readonly Row[]): void {
   const groups = [...new Set(rows.flatMap(({ results }) => results.map(({ name }) => groupOf(name))))];
   const header = ["", "version", ...groups, "passed", "failed", "seconds"];
@@ -26,21 +26,24 @@ export function printTable(rows: readonly Row[], others: readonly Row[]): void {
   const text = (line: readonly string[]) =>
     line.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ");
   console.log(`\n${[header, ...lines].map(text).join("\n")}`);
+}
 
-  // Whatever a runtime ran of a group, it has to run all of it.
-  for (const group of groups) {
+/** What a runtime ran of a group, it has to run all of: the tests that it lacks, by its title. */
+export function missing(rows: readonly Row[]): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const group of new Set(rows.flatMap(({ results }) => results.map(({ name }) => groupOf(name))))) {
     const all = new Set(rows.flatMap(({ results }) => namesOf(results, group)));
     for (const { title, results } of rows) {
       const own = new Set(namesOf(results, group));
-      const missing = [...all].filter((name) => !own.has(name));
-      if (own.size > 0 && missing.length > 0) console.log(`\n${title} lacks:\n  ${missing.join("\n  ")}`);
+      const lacking = own.size === 0 ? [] : [...all].filter((name) => !own.has(name));
+      if (lacking.length > 0) found.set(title, [...(found.get(title) ?? []), ...lacking]);
     }
   }
+  return found;
 }
 
 const groupOf = (name: string): string => name.split(" > ")[0] as string;
 
-/** Names that do not depend on the runtime. */
 function namesOf(results: readonly Result[], group: string): string[] {
   return results.filter(({ name }) => groupOf(name) === group).map(({ name }) => name);
 }

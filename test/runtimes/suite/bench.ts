@@ -3,7 +3,6 @@ import type { Runner } from "./harness.js";
 
 /** What a run is told. It comes as JSON. */
 export interface Config {
-  runtime: string;
   /** Where the credentials may be: not in browsers. Spreads into `s3Store`. */
   s3?: {
     bucket: string;
