@@ -58,6 +58,8 @@ export default defineConfig({
           globalSetup: ["test/support/setup-minio.ts", "e2e/support/setup.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          // A browser that is slow to start or to paint is no failure of what it shows.
+          retry: 2,
           // After all others and one at a time: browsers are what a machine has too few of.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },

@@ -25,7 +25,7 @@ export const sides = {
     const set = (index) => client.put(`bench/written/${name}-${index % OBJECTS}`, body);
     const work = operation === "get" ? get : set;
     // Connections and compiled code, for as many as will be at work at once.
-    await pooled(200, 32, work);
+    await pooled(operation === "get" ? 2_000 : 500, 32, work);
     return {
       sample: ({ atOnce }) => pooled(count, atOnce, work),
       close: () => void client.close?.(),
@@ -41,7 +41,7 @@ export const sides = {
  * @param {string} [runtime]
  */
 async function measure(bench, operation, names, atOnce, runtime) {
-  const count = bench.scale(atOnce === 1 ? 150 : 480, 64);
+  const count = bench.scale(atOnce === 1 ? 200 : 640, 64);
   const found = await bench.compare({
     module: import.meta.url,
     sides: Object.fromEntries(

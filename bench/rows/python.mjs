@@ -49,7 +49,7 @@ export const sides = {
     /** @param {number} index */
     const work = (index) =>
       job === "get" ? client.get(keys[index % OBJECTS]) : client.put(keys[index % OBJECTS], body);
-    await pooled(OBJECTS, 32, work);
+    await pooled(job === "get" ? 2_000 : 500, 32, work);
     return { sample: () => pooled(count, atOnce, work), close: () => client.close() };
   },
 };
