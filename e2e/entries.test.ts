@@ -101,8 +101,8 @@ inEachEngine((engine) => {
   test("an entry has ended at the same moment in Node and in the page", async () => {
     const cache = site.cache({ deleteExpired: false });
     const key = `short/${engine.name}`;
-    await cache.set(key, 1, { ttl: 2 });
     const tab = await engine.tab(site.url);
+    await cache.set(key, 1, { ttl: 4 });
     const seen = await tab.run(async (key) => {
       const cache = lib.open({ memory: false, deleteExpired: false });
       const end = Number((await cache.getEntry(key))?.expiresAt) / 1_000;

@@ -1,6 +1,11 @@
 /** WebKitGTK by plain W3C WebDriver: what Playwright is for the others, as far as the tests go. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Browsers } from "../../test/support/browsers.js";
 import { keep, type Tab } from "./tab.js";
 
@@ -15,16 +20,11 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
       throw new Error("WebKit needs a display: install xvfb, which brings xvfb-run, or set DISPLAY");
     command.unshift(found.xvfb, "--auto-servernum");
   }
-  // In a group of its own: xvfb-run does not pass on what ends it.
-  const child = spawn(command[0] as string, command.slice(1), { stdio: "ignore", detached: true });
-  const kill = () => {
-    try {
-      process.kill(-(child.pid as number), "SIGKILL");
-    } catch {
-      // It has ended.
-    }
-  };
-  process.once("exit", kill);
+  const folder = mkdtempSync(join(tmpdir(), "bucketcache-webkit-"));
+  const supervisor = fileURLToPath(new URL("../../test/support/supervise.mjs", import.meta.url));
+  const child = spawn(process.execPath, [supervisor, folder, ...command], { stdio: ["pipe", "ignore", "ignore"] });
+  child.stdin.on("error", () => {});
+  const exit = once(child, "close");
   const root = `http://127.0.0.1:${port}`;
   let session = "";
 
@@ -100,8 +100,8 @@ export async function startWebDriver(found: Extract<Browsers["webkit"], { kind: 
         await last;
         await ask("DELETE", "");
       } finally {
-        process.off("exit", kill);
-        kill();
+        child.stdin.end();
+        await exit;
       }
     },
   };

@@ -5,14 +5,25 @@ import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 
 const [folder, command, ...args] = process.argv.slice(2);
-const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"] });
+// A group of its own: what starts others (xvfb-run does) need not pass on what ends it.
+const isGroup = process.platform !== "win32";
+const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit"], detached: isGroup });
 
 let stopping = false;
 function stop() {
   if (stopping) return;
   stopping = true;
-  child.kill("SIGTERM");
-  setTimeout(() => child.kill("SIGKILL"), 3000).unref();
+  end("SIGTERM");
+  setTimeout(() => end("SIGKILL"), 3000).unref();
+}
+
+function end(signal) {
+  try {
+    if (isGroup) process.kill(-child.pid, signal);
+    else child.kill(signal);
+  } catch {
+    // It has ended, or never began.
+  }
 }
 
 // Ctrl-C reaches the whole process group: outlive it, to tidy up after the server.
