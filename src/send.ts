@@ -157,8 +157,9 @@ export function fetchSend(custom?: FetchLike): Send {
     const init: RequestInit = { method, headers: rest, redirect: "manual", signal: inner };
     // Deno sends an empty Blob in chunks, without the length that was signed.
     if (body !== undefined) init.body = size === 0 ? new Uint8Array(0) : (body as BodyInit);
-    // workerd refuses the field, and other runtimes have no HTTP cache.
-    if (isBrowser()) init.cache = "no-store";
+    // workerd refuses the field, and other runtimes have no HTTP cache. With it each POST to a handler elsewhere would be
+    // preflighted anew.
+    if (method !== "POST" && isBrowser()) init.cache = "no-store";
     try {
       const response = await (custom ?? globalThis.fetch)(url, init);
       // A body that nobody reads gives its connection back in the end.

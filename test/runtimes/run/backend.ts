@@ -36,6 +36,8 @@ export interface Backend {
   /** Where pages come from. */
   origin: string;
   s3: NonNullable<Config["s3"]>;
+  /** How often pages asked whether they may ask the handler. */
+  preflights(): number;
   begin(options: { credentials: boolean; only: string }): Promise<Run>;
   /** Serves the files of a folder under a path; answers what the handler answers, where one is given. */
   serve(path: string, folder: string): void;
@@ -69,6 +71,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
     await allowPages({ ...s3, bucket: hiddenBucket }, origin, undefined);
   }
   const base = `http://127.0.0.1:${port}`;
+  let preflights = 0;
   const handlers = { presign: "/presign", hidden: "/presign-hidden" };
   for (const [name, path] of Object.entries(handlers)) {
     const handler = createPresignHandler({
@@ -77,7 +80,11 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
       allowedOrigins: [origin],
       allowList: true,
     });
-    routes.set(path, toNodeListener(handler));
+    const listener = toNodeListener(handler);
+    routes.set(path, (request, response) => {
+      if (request.method === "OPTIONS") preflights++;
+      listener(request, response);
+    });
   }
   const nowhere = await closedPort();
   const vectors = await readFile(join(ROOT, "schema/key-vectors.json"), "utf8");
@@ -85,6 +92,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
   const backend: Backend = {
     origin,
     s3,
+    preflights: () => preflights,
     async begin({ credentials, only }) {
       const path = `/runs/${randomBytes(6).toString("hex")}`;
       const kinds: Bench["kind"][] = credentials ? ["s3", "presigned"] : ["presigned"];

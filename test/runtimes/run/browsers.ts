@@ -41,6 +41,9 @@ async function playwrightPage(browser: Browser): Promise<Page> {
   };
 }
 
+/** The suite asks the handler some thousand times, and browsers remember what it allows for ten minutes. */
+const MAX_PREFLIGHTS = 50;
+
 export function browserRuntime(engine: Engine, title: string): Runtime {
   return {
     name: engine,
@@ -51,9 +54,12 @@ export function browserRuntime(engine: Engine, title: string): Runtime {
       backend.page("/page", '<!doctype html><title>suite</title><script type="module" src="/suite/page.js"></script>');
       const page = await openPage(engine);
       try {
+        const before = backend.preflights();
         const query = new URLSearchParams({ url: new URL(run.url).pathname });
         await page.open(`${backend.origin}/page?${query}`);
         await run.ended;
+        const asked = backend.preflights() - before;
+        if (asked > MAX_PREFLIGHTS) throw new Error(`the handler was asked ${asked} times whether it may be asked`);
         return page.version;
       } catch (error) {
         throw new Error(`${(error as Error).message}\n${page.said()}`);
