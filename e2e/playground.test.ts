@@ -146,7 +146,7 @@ inPlaywright((engine) => {
       const row = entry(page, "reports/by-node");
       await says(row.getByTestId("ttl-left"), /^(10 min 0 s|9 min \d+ s)$/);
       const before = await row.getByTestId("ttl-left").textContent();
-      await expect.poll(() => row.getByTestId("ttl-left").textContent()).not.toBe(before);
+      await expect.poll(() => row.getByTestId("ttl-left").textContent(), { timeout: 10_000 }).not.toBe(before);
       await says(entry(page, "reports/for-ever"), "for ever");
       await row.getByTestId("entry-open").click();
       await says(page.getByTestId("viewer-content"), /"country": "PT"/);
