@@ -1,0 +1,289 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build as esbuild } from "esbuild";
+import { build as vite } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ensureProgram } from "../runtimes/run/programs.js";
+import { ensureTool, lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
+
+// The packed tarball, where people would install it. Nothing here sees the sources.
+
+const TSC = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
+
+let tarball: string;
+const folders: string[] = [];
+let removePack: () => void = () => {};
+/** With the tarball installed by npm, and nothing else. */
+let project: string;
+
+const make = (files: Record<string, string>) => {
+  const folder = makeProject(files);
+  folders.push(folder);
+  return folder;
+};
+
+beforeAll(async () => {
+  ({ tarball, remove: removePack } = await packTarball());
+  project = make({});
+  await npmInstall(project, tarball);
+}, 300_000);
+
+afterAll(() => {
+  removePack();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+const SERVER = `
+import { createCache } from "bucketcache";
+import { fileStore } from "bucketcache/file";
+import { memoryStore } from "bucketcache/memory";
+import { s3Store } from "bucketcache/s3";
+
+const stores = [memoryStore(), fileStore({ directory: process.argv[2] })];
+for (const store of stores) {
+  const cache = createCache({ store, memory: false });
+  await cache.set("k", { when: new Date(0), text: "x".repeat(5_000) });
+  const value = await cache.get("k");
+  console.log(value.when.getTime(), value.text.length);
+}
+console.log(s3Store({ bucket: "my-results", region: "eu-central-1" }).name);
+`;
+const SAID = "0 5000\n0 5000\ns3:my-results\n";
+
+const PAGE = `
+import { createCache } from "bucketcache";
+import { presignedStore } from "bucketcache/presigned";
+globalThis.cache = createCache({ store: presignedStore({ url: "/api/presign" }) });
+`;
+
+/** All that a bundler wrote. */
+function written(folder: string): string {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.m?js$/.test(entry.name))
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), "utf8"))
+    .join("\n");
+}
+
+function expectPage(text: string): void {
+  expect(text.length).toBeGreaterThan(20_000);
+  expect(text).toContain("/api/presign");
+  expect(text).not.toMatch(/@aws-sdk|@smithy|from\s*["']node:|import\(["']node:|require\(["']node:/);
+}
+
+describe("types, strict and without skipLibCheck, with exactly one library:", () => {
+  const LIBRARIES: Record<string, { lib: string[]; types: string[] }> = {
+    DOM: { lib: ["ES2023", "DOM", "DOM.Iterable", "DOM.AsyncIterable"], types: [] },
+    WebWorker: { lib: ["ES2023", "WebWorker", "WebWorker.Iterable", "WebWorker.AsyncIterable"], types: [] },
+    "@types/node": { lib: ["ES2023"], types: ["node"] },
+    "@cloudflare/workers-types": { lib: ["ES2023"], types: ["@cloudflare/workers-types"] },
+  };
+  const PROGRAM = `
+import { cached, cacheKey, createCache, isBucketCacheError, type Bytes, type Cache, type ObjectStore } from "bucketcache";
+import { startDevServer } from "bucketcache/dev";
+import { fileStore } from "bucketcache/file";
+import { createPresignHandler, toNodeListener } from "bucketcache/handler";
+import { memoryStore } from "bucketcache/memory";
+import { presignedStore } from "bucketcache/presigned";
+import { s3Store } from "bucketcache/s3";
+import { faultyStore, storeConformance } from "bucketcache/testing";
+
+const store: ObjectStore = memoryStore();
+export const cache: Cache = createCache({ store, ttl: "1h" });
+export const twice = cache.wrap((n: number) => n * 2, { name: "twice" });
+export const four: Promise<number> = twice(2);
+// @ts-expect-error a text is no number
+void twice("2");
+export async function read(): Promise<Bytes | undefined> {
+  const stream = await cache.getStream("key");
+  const response = await cache.getResponse("key");
+  void response?.status;
+  return stream === undefined ? undefined : (await stream.getReader().read()).value;
+}
+export const all = [cached, cacheKey, isBucketCacheError, startDevServer, fileStore, createPresignHandler];
+export const more = [toNodeListener, presignedStore, s3Store, faultyStore, storeConformance];
+`;
+  for (const [name, { lib, types }] of Object.entries(LIBRARIES)) {
+    test.each(["bundler", "nodenext"])(`${name}, moduleResolution %s`, async (moduleResolution) => {
+      const options = {
+        target: "ES2022",
+        module: moduleResolution === "bundler" ? "ESNext" : "NodeNext",
+        moduleResolution,
+        ...{ lib, types, strict: true, skipLibCheck: false, exactOptionalPropertyTypes: true },
+        ...{ noUncheckedIndexedAccess: true, noEmit: true },
+      };
+      const folder = make({
+        "main.ts": PROGRAM,
+        "tsconfig.json": JSON.stringify({ compilerOptions: options, files: ["main.ts"] }),
+      });
+      await npmInstall(folder, tarball);
+      for (const type of types) lend(folder, type === "node" ? "@types/node" : type);
+      await expect(output(process.execPath, [TSC, "-p", "."], folder)).resolves.toBe("");
+    });
+  }
+});
+
+describe("bundles for pages hold neither the SDK nor node: imports:", () => {
+  test("esbuild", async () => {
+    writeFiles(project, { "page.js": PAGE });
+    const outdir = join(project, "out-esbuild");
+    await esbuild({ entryPoints: [join(project, "page.js")], outdir, bundle: true, splitting: true, format: "esm" });
+    expectPage(written(outdir));
+  });
+
+  test("Vite", async () => {
+    writeFiles(project, { "vite/page.js": PAGE, "vite/index.html": '<script type="module" src="./page.js"></script>' });
+    const outDir = join(project, "out-vite");
+    await vite({ configFile: false, logLevel: "error", root: join(project, "vite"), build: { outDir } });
+    expectPage(written(outDir));
+  });
+
+  test("Rollup", async () => {
+    const outdir = join(project, "out-rollup");
+    writeFiles(project, { "page.js": PAGE });
+    await rollupTo(join(project, "page.js"), outdir);
+    expectPage(written(outdir));
+  });
+
+  test("webpack", async () => {
+    writeFiles(project, { "page.js": PAGE });
+    const outdir = join(project, "out-webpack");
+    await webpackTo(join(project, "page.js"), outdir, "web");
+    expectPage(written(outdir));
+  });
+});
+
+describe("bundles for servers run:", () => {
+  const runs = async (file: string) => {
+    mkdirSync(join(project, "data"), { recursive: true });
+    expect(await output(process.execPath, [file, join(project, "data")], project)).toBe(SAID);
+  };
+
+  test("none: as installed", async () => {
+    writeFiles(project, { "server.mjs": SERVER });
+    await runs(join(project, "server.mjs"));
+  });
+
+  test("esbuild", async () => {
+    writeFiles(project, { "server.mjs": SERVER });
+    const outfile = join(project, "out-server-esbuild/server.mjs");
+    const entryPoints = [join(project, "server.mjs")];
+    await esbuild({ entryPoints, outfile, bundle: true, format: "esm", platform: "node", external: ["@aws-sdk/*"] });
+    await runs(outfile);
+  });
+
+  test("Rollup", async () => {
+    writeFiles(project, { "server.mjs": SERVER });
+    await rollupTo(join(project, "server.mjs"), join(project, "out-server-rollup"));
+    await runs(join(project, "out-server-rollup/server.js"));
+  });
+
+  test("webpack", async () => {
+    writeFiles(project, { "server.mjs": SERVER });
+    await webpackTo(join(project, "server.mjs"), join(project, "out-server-webpack"), "node");
+    await runs(join(project, "out-server-webpack/main.mjs"));
+  });
+});
+
+describe("what is not used is not bundled:", () => {
+  const bundled = async (code: string) => {
+    const stdin = { contents: code, resolveDir: project };
+    const result = await esbuild({ stdin, bundle: true, format: "esm", minify: true, write: false, logLevel: "error", external: ["node:*", "@aws-sdk/*"] }); // prettier-ignore
+    return result.outputFiles[0]!.text;
+  };
+
+  test("an import of nothing is nothing, of every entry point", async () => {
+    const { exports } = JSON.parse(readFileSync(join(project, "node_modules/bucketcache/package.json"), "utf8"));
+    for (const subpath of Object.keys(exports).filter((subpath) => !subpath.endsWith(".json"))) {
+      const specifier = `bucketcache${subpath.slice(1)}`;
+      expect([specifier, (await bundled(`import ${JSON.stringify(specifier)};`)).replace(/import"node:[^"]*";|\s/g, "")]).toEqual([specifier, ""]); // prettier-ignore
+    }
+  });
+
+  test("a key needs no cache", async () => {
+    const key = await bundled('export { cacheKey } from "bucketcache";');
+    const all = await bundled('export { createCache } from "bucketcache";');
+    expect(key.length).toBeLessThan(all.length / 4);
+    expect(key).not.toContain("getOrSetStream");
+    expect(all).toContain("getOrSetStream");
+  });
+});
+
+describe("installs:", () => {
+  test("npm brings the package and the types of standard schema, and no SDK", () => {
+    const names = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
+    expect(names.sort()).toEqual(["@standard-schema", "bucketcache"]);
+  });
+
+  test("pnpm, where only what is declared can be imported", async () => {
+    const folder = make({ "server.mjs": SERVER });
+    const pnpm = join(await ensureTool("pnpm"), "bin/pnpm.cjs");
+    await output(process.execPath, [pnpm, "add", "--ignore-workspace", "--store-dir", join(folder, ".store"), tarball], folder); // prettier-ignore
+    expect(await output(process.execPath, ["server.mjs", join(folder, "data")], folder)).toBe(SAID);
+  });
+
+  test("Yarn with Plug'n'Play, where there is no node_modules", async () => {
+    const folder = make({
+      "server.mjs": SERVER,
+      "yarn.lock": "",
+      ".yarnrc.yml": "enableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n",
+    });
+    const yarn = join(await ensureTool("yarn"), "bin/yarn.js");
+    const registry = (await output("npm", ["config", "get", "registry"], folder)).trim();
+    const env = { YARN_NPM_REGISTRY_SERVER: registry, YARN_UNSAFE_HTTP_WHITELIST: new URL(registry).hostname };
+    await output(process.execPath, [yarn, "add", `bucketcache@file:${tarball}`], folder, env);
+    expect(await output(process.execPath, [yarn, "node", "server.mjs", join(folder, "data")], folder, env)).toBe(SAID);
+  });
+
+  test.each(["node20", "node22", "node24"] as const)("%s can require() what is ESM", async (name) => {
+    const program = await ensureProgram(name);
+    const code = 'const { createCache } = require("bucketcache"); console.log(typeof createCache)';
+    expect(await output(program, ["--input-type=commonjs", "-e", code], project)).toBe("function\n");
+  });
+
+  test("a peer that is needed and missing is an error with the command that installs it", async () => {
+    const code = `
+      import { createCache } from "bucketcache";
+      import { s3Store } from "bucketcache/s3";
+      const cache = createCache({ store: s3Store({ bucket: "my-results", region: "eu-central-1" }) });
+      await cache.get("key").catch((error) => console.log(error.code, error.message));
+    `;
+    const said = await output(process.execPath, ["--input-type=module", "-e", code], project);
+    expect(said).toMatch(/^ERR_MISSING_PEER .*npm install @aws-sdk\/credential-provider-node/);
+  });
+});
+
+async function rollupTo(input: string, dir: string): Promise<void> {
+  const { rollup } = (await import(pathToFileURL(join(await ensureTool("rollup"), "dist/es/rollup.js")).href)) as {
+    rollup(options: object): Promise<{ write(options: object): Promise<unknown>; close(): Promise<void> }>;
+  };
+  // Rollup itself finds no packages: what its usual plugin does, as far as it is needed here.
+  const find = createRequire(join(project, "package.json"));
+  const resolveId = (id: string) =>
+    id.startsWith("bucketcache") ? find.resolve(id) : id.startsWith("@") ? { id, external: true } : null;
+  const bundle = await rollup({ input, external: /^(node:|@aws-sdk\/)/, plugins: [{ name: "packages", resolveId }] });
+  await bundle.write({ dir, format: "es" });
+  await bundle.close();
+}
+
+async function webpackTo(entry: string, path: string, target: "web" | "node"): Promise<void> {
+  const webpack = createRequire(import.meta.url)(await ensureTool("webpack")) as (
+    options: object,
+    done: (error: Error | null, stats: { hasErrors(): boolean; toString(options: object): string }) => void,
+  ) => void;
+  const server = {
+    experiments: { outputModule: true },
+    output: { path, module: true, filename: "[name].mjs", chunkFormat: "module" },
+    externals: [/^node:/, /^@aws-sdk\//],
+    externalsType: "module-import",
+  };
+  const options = { mode: "production", entry, target, context: project };
+  await new Promise<void>((resolve, reject) => {
+    webpack({ ...options, ...(target === "node" ? server : { output: { path } }) }, (error, stats) => {
+      if (error !== null) reject(error);
+      else if (stats.hasErrors()) reject(new Error(stats.toString({ all: false, errors: true })));
+      else resolve();
+    });
+  });
+}
