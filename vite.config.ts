@@ -58,8 +58,10 @@ export default defineConfig({
           globalSetup: ["test/support/setup-minio.ts", "e2e/support/setup.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          // What a page shows may take a busy machine long; the default of a second is for what needs no waiting.
+          expect: { poll: { timeout: 90_000, interval: 100 } },
           // A browser that is slow to start or to paint is no failure of what it shows.
-          retry: 2,
+          retry: 1,
           // After all others and one at a time: browsers are what a machine has too few of.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },

@@ -102,7 +102,7 @@ inEachEngine((engine) => {
     const cache = site.cache({ deleteExpired: false });
     const key = `short/${engine.name}`;
     const tab = await engine.tab(site.url);
-    await cache.set(key, 1, { ttl: 4 });
+    await cache.set(key, 1, { ttl: 6 });
     const seen = await tab.run(async (key) => {
       const cache = lib.open({ memory: false, deleteExpired: false });
       const end = Number((await cache.getEntry(key))?.expiresAt) / 1_000;

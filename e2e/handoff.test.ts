@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../test/support/bucket.js";
@@ -20,7 +21,9 @@ beforeEach(() => site.reset());
 const REPORT = { country: "PT", places: Array.from({ length: 3_000 }, (_, i) => ({ id: i, name: `place ${i}` })) };
 
 inEachEngine((engine) => {
-  const prefix = `handoff/${engine.name}/`;
+  let prefix: string;
+  // What is computed once is so for each try.
+  beforeEach(() => void (prefix = `handoff/${engine.name}/${randomUUID()}/`));
 
   test("a page reads, writes and deletes by grants alone, just what they are for", async () => {
     const cache = site.cache({ prefix });

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../test/support/bucket.js";
 import { inEachEngine, type Tab } from "./support/engines.js";
 import { startSite, type Site } from "./support/site.js";
@@ -20,7 +21,10 @@ interface Shared {
 }
 
 inEachEngine((engine) => {
-  const prefix = `tabs/${engine.name}/`;
+  let prefix: string;
+  // Functions are computed once, so each try needs a place where they have not been.
+  beforeEach(() => void (prefix = `tabs/${engine.name}/${randomUUID()}/`));
+
   const openCache = (tab: Tab) =>
     tab.run((prefix) => void Object.assign(globalThis, { shared: lib.open({ prefix }) }), prefix);
   const read = (tab: Tab, key: string) =>
@@ -43,10 +47,10 @@ inEachEngine((engine) => {
     }
     await one.run(() => (globalThis as never as Shared).shared.set("shared", "second"));
     expect(await read(one, "shared")).toEqual(["second", "memory"]);
-    await vi.waitFor(async () => expect((await read(two, "shared"))?.[0]).toBe("second"));
+    await expect.poll(() => read(two, "shared").then((seen) => seen[0])).toBe("second");
     expect(await read(two, "other")).toEqual(["other", "memory"]);
     await two.run(() => (globalThis as never as Shared).shared.delete("shared"));
-    await vi.waitFor(async () => expect(await read(one, "shared")).toBe("gone"));
+    await expect.poll(() => read(one, "shared")).toBe("gone");
     expect(await read(one, "other")).toEqual(["other", "memory"]);
   });
 
@@ -74,9 +78,9 @@ inEachEngine((engine) => {
     expect(await call(one)).toBe("9 by tab 0, run 1");
     expect(await call(two)).toBe("9 by tab 0, run 1");
     await call(one, "refresh");
-    await vi.waitFor(async () => expect(await call(two)).toBe("9 by tab 0, run 2"));
+    await expect.poll(() => call(two)).toBe("9 by tab 0, run 2");
     await call(one, "invalidate");
-    await vi.waitFor(async () => expect(await call(two)).toBe("9 by tab 1, run 1"));
+    await expect.poll(() => call(two)).toBe("9 by tab 1, run 1");
     expect(await call(one)).toBe("9 by tab 1, run 1");
   });
 });

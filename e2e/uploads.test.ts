@@ -1,5 +1,5 @@
 import { HeadObjectCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../test/support/bucket.js";
 import { inEachEngine, inPlaywright } from "./support/engines.js";
 import { fileOf, sha256OfNoise } from "./support/files.js";
@@ -120,7 +120,7 @@ inEachEngine((engine) => {
       expect(outcome).toEqual({ code: "Error", message: "enough" });
       expect(site.sent("PUT").length).toBeGreaterThanOrEqual(6);
       expect(site.sent("PUT").length).toBeLessThan(12);
-      await vi.waitFor(async () => expect(await openUploads(key)).toBe(0), 20_000);
+      await expect.poll(() => openUploads(key)).toBe(0);
       expect(await isThere(key)).toBe(false);
     });
 
@@ -140,7 +140,7 @@ inEachEngine((engine) => {
       }, key);
       expect(outcome).toEqual({ code: "Error", message: "the disk is gone" });
       expect(await site.cache().get(key)).toBe("old");
-      await vi.waitFor(async () => expect(await openUploads(key)).toBe(0), 20_000);
+      await expect.poll(() => openUploads(key)).toBe(0);
     });
 
     test("beyond what the handler allows is refused with ERR_TOO_LARGE before a byte is sent", async () => {

@@ -51,5 +51,5 @@ export function complaints(page: Page): string[] {
 
 /** Waits for a text as people would. */
 export async function says(place: Locator, text: RegExp | string): Promise<void> {
-  await expect.poll(async () => (await place.textContent()) ?? "", { timeout: 90_000 }).toMatch(text);
+  await expect.poll(async () => (await place.textContent()) ?? "").toMatch(text);
 }

@@ -36,7 +36,7 @@ export function startCalls(session: Session): void {
     await session.question(name).invalidate(args[0]);
   });
   onClick("restart", () => restartServer());
-  byId("forget", HTMLButtonElement).addEventListener("click", () => session.forgetMemory());
+  onClick("forget", () => session.forgetMemory());
 }
 
 let aborting: AbortController | undefined;
@@ -76,14 +76,14 @@ stopButton.addEventListener("click", () => {
   stopComputing(reason);
 });
 
-function onClick(id: string, action: () => Promise<unknown>): void {
+function onClick(id: string, action: () => unknown): void {
   byId(id, HTMLButtonElement).addEventListener("click", () => void during(action));
 }
 
-/** One thing at a time, so that the picture stays clear. */
-async function during(action: () => Promise<unknown>): Promise<void> {
+/** One thing at a time, so that the picture stays clear. Meanwhile the buttons say that they do nothing. */
+async function during(action: () => unknown): Promise<void> {
   if (form.hasAttribute("aria-busy")) return;
-  form.setAttribute("aria-busy", "true");
+  setBusy(true);
   showFailure(failure, undefined);
   // Not for what takes no time.
   const timer = setTimeout(() => (stopButton.hidden = aborting === undefined), 150);
@@ -95,7 +95,18 @@ async function during(action: () => Promise<unknown>): Promise<void> {
     clearTimeout(timer);
     if (document.activeElement === stopButton) form.querySelector<HTMLElement>("[type=submit]")?.focus();
     stopButton.hidden = true;
-    form.removeAttribute("aria-busy");
+    setBusy(false);
+    form.dataset["turns"] = String(Number(form.dataset["turns"] ?? 0) + 1);
+  }
+}
+
+/** Not by `disabled`, which would take the focus from who has just pressed a button. */
+function setBusy(isBusy: boolean): void {
+  for (const each of [form, ...form.querySelectorAll("button")]) {
+    if (each === stopButton) continue;
+    const name = each === form ? "aria-busy" : "aria-disabled";
+    if (isBusy) each.setAttribute(name, "true");
+    else each.removeAttribute(name);
   }
 }
 

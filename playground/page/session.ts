@@ -58,9 +58,10 @@ export class Session {
   }
 
   /** As after a reload: nothing is in memory. */
-  forgetMemory(): void {
-    void this.#cache.close();
+  async forgetMemory(): Promise<void> {
+    const closed = this.#cache.close();
     this.#open();
+    await closed;
   }
 
   #open(): void {
