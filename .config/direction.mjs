@@ -3,7 +3,9 @@
 // Stores never import each other or the cache, the handler no store; nothing imports index.ts; node:* only in cli, dev
 // and the file store. Static and dynamic imports, re-exports and types in import() count alike.
 
-const LEAVES = new Set("types errors duration runtime bytes clock xml internals brands plain md5 abort".split(" "));
+const LEAVES = new Set(
+  "types object-store errors duration runtime bytes clock xml internals brands plain md5 abort".split(" "),
+);
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
   "key tagged entry codec revive gzip zlib protocol request perform operations download multipart pool send refusal retry".split(

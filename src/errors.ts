@@ -44,6 +44,7 @@ export class BucketCacheError extends Error {
   /** The `name` of the store, where a store is concerned. */
   readonly store: string | undefined;
 
+  /** For stores and codecs of your own, which fail as the built-in ones do. */
   constructor(
     code: ErrorCode,
     message: string,

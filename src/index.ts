@@ -2,7 +2,7 @@
  * A two-level cache: a bounded LRU in memory in front of a bucket on S3 or any S3-compatible store. The same in Node,
  * edge runtimes and browsers.
  *
- * @module
+ * @module bucketcache
  */
 export { createCache } from "./cache.js";
 export { cached } from "./wrap.js";

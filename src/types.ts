@@ -1,5 +1,8 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { BucketCacheError } from "./errors.js";
+import type { ByteRange, ListedObject, ObjectStore } from "./object-store.js";
+
+export type * from "./object-store.js";
 
 /** A length of time: a number is SECONDS (as in HTTP, Redis EX, `expiresIn`); a string is "500ms", "90s", "5m", "1h", "7d", "2w". `Infinity` is never. */
 export type Duration = number | string;
@@ -12,7 +15,9 @@ export type Body = ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Arra
 
 /** How far a transfer is, in bytes of the body on the wire. `total` is undefined while the end is not known. */
 export interface Progress {
+  /** Bytes that have arrived. */
   loaded: number;
+  /** Bytes in all, where it is known. */
   total: number | undefined;
 }
 
@@ -116,7 +121,9 @@ export type Wrapped<F extends Fn> = Async<F> & WrappedMethods<F>;
 
 /** A value with what is known about it. */
 export interface Entry<T> {
+  /** As the caller named it, without the cache's prefix. */
   key: string;
+  /** What was stored, decoded. */
   value: T;
   /** The layer that answered. */
   source: "memory" | "store";
@@ -128,17 +135,10 @@ export interface Entry<T> {
   stale: boolean;
   /** Bytes of the stored object, after compression. */
   size: number;
+  /** The store's name for this version of the object, in quotes. */
   etag: string;
+  /** Of the value, also when it is stored compressed. */
   contentType: string;
-}
-
-/** An object in a listing. */
-export interface ListedObject {
-  key: string;
-  /** Bytes. */
-  size: number;
-  etag: string;
-  lastModified: Date;
 }
 
 /** Options of `cache.set` and `cache.getOrSetStream`. */
@@ -147,6 +147,7 @@ export interface SetOptions extends EntryOptions, CallOptions {
   contentType?: string;
   /** Takes the place of `no-store` in `Cache-Control`. */
   cacheControl?: string;
+  /** Called as bytes go out: of large uploads, once for each part that is done. */
   onProgress?: (progress: Progress) => void;
 }
 
@@ -155,7 +156,8 @@ export interface StreamOptions extends CallOptions {
   /** The stored bytes as they are, not gunzipped. Default: false. */
   raw?: boolean;
   /** A part of the entry, in bytes. Of a compressed entry only with `raw`. */
-  range?: { offset: number; length?: number };
+  range?: ByteRange;
+  /** Called as bytes come in. */
   onProgress?: (progress: Progress) => void;
 }
 
@@ -197,8 +199,11 @@ export interface PresignOptions extends CallOptions {
 export interface Grant {
   /** The object key, prefix included. */
   key: string;
+  /** What it permits. */
   operation: "read" | "write" | "delete";
+  /** Of the HTTP request: `GET`, `PUT` or `DELETE`. */
   method: string;
+  /** Where to send it. Whoever knows the URL may use it until the grant ends. */
   url: string;
   /** Headers to be sent exactly so. */
   headers: Record<string, string>;
@@ -206,31 +211,93 @@ export interface Grant {
   expiresAt: number;
 }
 
-/** Events of a cache; durations are milliseconds. */
+/** Events of a cache. Keys are as the caller named them; those of functions are what `keyOf` returns. */
 export interface CacheEvents {
-  hit: { key: string; source: "memory" | "store"; stale: boolean; duration: number };
-  miss: { key: string; duration: number };
-  set: { key: string; size: number; duration: number };
-  delete: { key: string };
+  /** An entry was found. */
+  hit: {
+    /** Its key. */
+    key: string;
+    /** The layer that answered. */
+    source: "memory" | "store";
+    /** Expired, and served all the same. */
+    stale: boolean;
+    /** Milliseconds. */
+    duration: number;
+  };
+  /** No entry was found, in either layer. */
+  miss: {
+    /** Its key. */
+    key: string;
+    /** Milliseconds. */
+    duration: number;
+  };
+  /** An entry was stored. */
+  set: {
+    /** Its key. */
+    key: string;
+    /** Bytes of the stored object, after compression. */
+    size: number;
+    /** Milliseconds. */
+    duration: number;
+  };
+  /** An entry was deleted by the caller; it may have been absent. */
+  delete: {
+    /** Its key. */
+    key: string;
+  };
   /** An entry was found past its end. */
-  expire: { key: string };
+  expire: {
+    /** Its key. */
+    key: string;
+  };
   /** An entry left memory to make room; the object stays. */
-  evict: { key: string; size: number };
+  evict: {
+    /** Its key. */
+    key: string;
+    /** Bytes that it held in memory, its key included. */
+    size: number;
+  };
   /** Handled trouble: a damaged entry, a store bypassed, a background write lost. Never thrown when nobody listens. */
-  error: { key: string | undefined; error: BucketCacheError };
+  error: {
+    /** Undefined where no single entry is concerned. */
+    key: string | undefined;
+    /** What went wrong. */
+    error: BucketCacheError;
+  };
 }
 
 /** Counters since the cache was created, and the size of memory now. */
 export interface CacheStats {
-  memory: { hits: number; misses: number; evictions: number; entries: number; bytes: number };
-  store: {
+  /** The first layer. */
+  memory: {
+    /** Reads that it answered. */
     hits: number;
+    /** Reads that it could not answer. */
     misses: number;
+    /** Entries that left it to make room. */
+    evictions: number;
+    /** Entries in it now. */
+    entries: number;
+    /** Bytes in it now, keys included, as counted for `maxBytes`. */
+    bytes: number;
+  };
+  /** The second layer. */
+  store: {
+    /** Reads that it answered. */
+    hits: number;
+    /** Reads that found no entry. */
+    misses: number;
+    /** Objects asked for. */
     reads: number;
+    /** Objects written. */
     writes: number;
+    /** Objects deleted. */
     deletes: number;
+    /** Of bodies that came in, as they are stored. */
     bytesRead: number;
+    /** Of bodies that went out, as they are stored. */
     bytesWritten: number;
+    /** Operations that failed. */
     errors: number;
   };
   /** How often a wrapped function or a `getOrSet` load ran. */
@@ -250,6 +317,7 @@ export interface Cache {
     key: string,
     options: CallOptions & { schema: S },
   ): Promise<StandardSchemaV1.InferOutput<S> | undefined>;
+  /** The value of an entry, or undefined. `T` is what you say it is: nothing is checked. */
   get<T = unknown>(key: string, options?: CallOptions): Promise<T | undefined>;
   /** The value with its metadata; tells a cached `undefined` from a miss. */
   getEntry<T = unknown>(key: string, options?: CallOptions): Promise<Entry<T> | undefined>;
@@ -277,7 +345,9 @@ export interface Cache {
   delete(key: string, options?: CallOptions): Promise<void>;
   /** Values in the order of the keys; undefined for misses. */
   getMany<T = unknown>(keys: readonly string[], options?: CallOptions): Promise<(T | undefined)[]>;
+  /** Stores entries, many at once. Rejects when one could not be stored; the others may have been. */
   setMany(entries: Iterable<{ key: string; value: unknown } & EntryOptions>, options?: CallOptions): Promise<void>;
+  /** Deletes entries from both layers, many to a request where the store can. Absent ones are no error. */
   deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void>;
   /** All entries below a prefix, in pages fetched as they are consumed. */
   list(options?: CallOptions & { prefix?: string }): AsyncIterableIterator<ListedObject>;
@@ -289,6 +359,7 @@ export interface Cache {
   clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void>;
   /** A grant for one entry, which works without credentials until it ends. */
   presign(key: string, options?: PresignOptions): Promise<Grant>;
+  /** What was counted so far, as a copy. */
   stats(): CacheStats;
   /** Listens; the result stops listening. */
   on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void;
@@ -308,75 +379,12 @@ export interface CachedOptions extends Omit<WrapOptions, "key"> {
 export interface Codec {
   /** Stored with each entry: an RFC 9651 token. The built-in names `json`, `text`, `bytes`, `tagged` are taken. */
   name: string;
+  /** Of the stored object, for people and other programs. */
   contentType: string;
   /** Whether this codec takes the value. Asked before the built-in codecs. */
   accepts(value: unknown): boolean;
+  /** The bytes to be stored, before compression; a string is stored as UTF-8. */
   encode(value: any): string | Uint8Array;
+  /** The value of bytes that `encode` made. What it throws makes the entry a damaged one, which is a miss. */
   decode(body: Bytes): unknown;
-}
-
-/** What is known of an object without its body. */
-export interface ObjectHead {
-  /** Bytes of the whole object, also when a range was asked for. */
-  size: number;
-  etag: string;
-  lastModified: Date;
-  contentType: string;
-  /** User metadata, names in lower case without `x-amz-meta-`. */
-  metadata: Record<string, string>;
-  /** The store's own time when it answered, where it is known. */
-  now: Date | undefined;
-  /** On versioned buckets, the version that was read. */
-  versionId?: string | undefined;
-}
-
-/** Options of `ObjectStore.put`. */
-export interface PutOptions extends CallOptions {
-  contentType: string;
-  metadata: Record<string, string>;
-  cacheControl?: string;
-  /** Base64 SHA-256 of the body; the store refuses another body. */
-  sha256?: string;
-  /** Write only over the object with this ETag. */
-  ifMatch?: string;
-  /** Write only where there is no object. */
-  ifNoneMatch?: "*";
-  onProgress?: (progress: Progress) => void;
-}
-
-/**
- * Where entries live. Small on purpose: your own store is one object with these methods, and
- * `storeConformance` of `bucketcache/testing` tells whether it keeps its promises.
- *
- * A missing object is `undefined`, a condition that fails is a `BucketCacheError` `ERR_CONFLICT`, a store that is down
- * is `ERR_UNAVAILABLE` or `ERR_TIMEOUT`.
- */
-export interface ObjectStore {
-  readonly name: string;
-  /**
-   * With `ifNoneMatch`, an object that still has this ETag is "not-modified"; where `lastModified` is given too and
-   * the store can tell, an object with another one counts as changed (its metadata may be new).
-   */
-  get(
-    key: string,
-    options?: CallOptions & {
-      range?: { offset: number; length?: number };
-      ifNoneMatch?: string;
-      lastModified?: Date;
-    },
-  ): Promise<(ObjectHead & { body: ReadableStream<Bytes> }) | "not-modified" | undefined>;
-  head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;
-  /** All or nothing: a body that fails, or an abort, leaves what was there before. */
-  put(
-    key: string,
-    body: Uint8Array | Blob | ReadableStream<Uint8Array>,
-    options: PutOptions,
-  ): Promise<{ etag: string }>;
-  /** An absent object is no error. */
-  delete(key: string, options?: CallOptions & { ifMatch?: string; versionId?: string | undefined }): Promise<void>;
-  deleteMany?(keys: readonly string[], options?: CallOptions): Promise<void>;
-  /** Every object whose key begins with the prefix, in the order of the keys' UTF-8 bytes. */
-  list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;
-  presign?(key: string, options: PresignOptions): Promise<Grant>;
-  close?(): Promise<void>;
 }

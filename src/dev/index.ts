@@ -1,3 +1,8 @@
+/**
+ * An S3 endpoint for development and tests, on Node alone.
+ *
+ * @module bucketcache/dev
+ */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
@@ -31,8 +36,10 @@ export interface DevServer {
   endpoint: string;
   /** The one region that signatures may name: `us-east-1`. */
   region: string;
+  /** Buckets are named in the path: there is no DNS for names below 127.0.0.1. */
   forcePathStyle: true;
-  credentials: { accessKeyId: string; secretAccessKey: string };
+  /** The only ones that it takes. */
+  credentials: Pick<Required<DevServerOptions>, "accessKeyId" | "secretAccessKey">;
   /** Ends every connection and stops listening. What a folder holds stays. */
   close(): Promise<void>;
 }

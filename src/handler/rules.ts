@@ -9,6 +9,7 @@ import type { Uploads } from "./uploads.js";
 export interface AuthorizeContext {
   /** The HTTP request, with its body unread. */
   request: Request;
+  /** What the client wants to do. */
   operation: "read" | "write" | "delete" | "list";
   /** The object key, byte for byte as it will be signed; for `list` the prefix. */
   key: string;
@@ -16,6 +17,7 @@ export interface AuthorizeContext {
   size: number | undefined;
   /** Seconds that the entry will live; undefined: for ever. */
   ttl: number | undefined;
+  /** What the client says that it will write. */
   contentType: string | undefined;
 }
 

@@ -1,36 +1,60 @@
 /** What a user's `S3Client` decides: where the bucket is, who signs, and how requests travel. */
 import { failure, Silence } from "../refusal.js";
 import { interruption, WebIncoming, type Incoming, type Send } from "../send.js";
-import type { Provider } from "./credentials.js";
+import type { Credentials, Provider } from "./credentials.js";
 import type { EndpointOptions } from "./endpoint.js";
 import { NodeIncoming, type NodeMessage } from "./node-send.js";
-
-type Provided<T> = () => Promise<T>;
 
 /**
  * What is used of an `S3Client` of `@aws-sdk/client-s3` version 3. Not its own type, which would ask everybody who
  * compiles against this package for Node's types.
  */
 export interface S3ClientLike {
-  readonly config: {
-    readonly region: Provided<string>;
-    readonly credentials: (options?: any) => Promise<{ accessKeyId: string; secretAccessKey: string }>;
-    readonly requestHandler: { handle(request: any, options?: any): Promise<{ response: any }> };
-    readonly endpoint?: Provided<{ protocol: string; hostname: string; port?: number; path: string }> | undefined;
-    readonly forcePathStyle?: unknown;
-    readonly bucketEndpoint?: unknown;
-    readonly useAccelerateEndpoint?: unknown;
-    readonly useDualstackEndpoint: Provided<boolean>;
-    readonly useFipsEndpoint: Provided<boolean>;
-  };
+  /** Its settings, resolved. */
+  readonly config: S3ClientConfig;
 }
 
-type Config = S3ClientLike["config"];
+/** Where a client's requests go. */
+export interface S3ClientEndpoint {
+  /** With its colon. */
+  protocol: string;
+  /** Without the port. */
+  hostname: string;
+  /** Default: the protocol's. */
+  port?: number;
+  /** In front of bucket and key; `/` for none. */
+  path: string;
+}
+
+/** What is read of the settings of an `S3Client`. */
+export interface S3ClientConfig {
+  /** Where the bucket is. */
+  readonly region: () => Promise<string>;
+  /** Who signs. */
+  readonly credentials: (options?: any) => Promise<Pick<Credentials, "accessKeyId" | "secretAccessKey">>;
+  /** What sends the requests that are signed here. */
+  readonly requestHandler: {
+    /** Sends one, and resolves to its answer. */
+    handle(request: any, options?: any): Promise<any>;
+  };
+  /** Where another S3-compatible store is; absent for AWS. */
+  readonly endpoint?: (() => Promise<S3ClientEndpoint>) | undefined;
+  /** Whether the path names the bucket, rather than the host. */
+  readonly forcePathStyle?: unknown;
+  /** Refused when true: pass the endpoint and the name of the bucket. */
+  readonly bucketEndpoint?: unknown;
+  /** Whether S3's transfer acceleration is used. */
+  readonly useAccelerateEndpoint?: unknown;
+  /** Whether addresses are used that answer over IPv6, too. */
+  readonly useDualstackEndpoint: () => Promise<boolean>;
+  /** Whether addresses are used that comply with FIPS 140. */
+  readonly useFipsEndpoint: () => Promise<boolean>;
+}
 
 /** A client's own time-outs come first; without any, a silent server is given up after this. Milliseconds. */
 const PATIENCE = 60_000;
 
-export function checkClient(client: S3ClientLike): Config {
+export function checkClient(client: S3ClientLike): S3ClientConfig {
   const config = (client as Partial<S3ClientLike> | undefined)?.config;
   if (typeof config?.requestHandler?.handle !== "function" || typeof config.credentials !== "function") {
     throw new TypeError("client must be an S3Client of @aws-sdk/client-s3 version 3");
@@ -39,7 +63,7 @@ export function checkClient(client: S3ClientLike): Config {
 }
 
 export async function clientEndpoint(
-  config: Config,
+  config: S3ClientConfig,
   bucket: string,
   fromEnvironment: string | undefined,
 ): Promise<EndpointOptions> {
@@ -71,7 +95,7 @@ export async function clientEndpoint(
   };
 }
 
-export function clientCredentials(config: Config): Provider {
+export function clientCredentials(config: S3ClientConfig): Provider {
   return (options) => (config.credentials as Provider)(options);
 }
 
@@ -82,7 +106,7 @@ interface HandlerResponse {
 }
 
 /** Sends through the client's request handler, so that proxies, authorities, agents and time-outs are the user's. */
-export function clientSend(config: Config): Send {
+export function clientSend(config: S3ClientConfig): Send {
   return async (request): Promise<Incoming> => {
     const { method, url, headers, signal, silence } = request;
     const slash = url.indexOf("/", 8);

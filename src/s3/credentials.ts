@@ -2,9 +2,13 @@
 import { failure } from "../refusal.js";
 import { environment } from "../runtime.js";
 
+/** Who signs. */
 export interface Credentials {
+  /** Names the key; not a secret. */
   accessKeyId: string;
+  /** Signs; never sent. */
   secretAccessKey: string;
+  /** Comes with temporary credentials, and is sent with each request. */
   sessionToken?: string;
   /** When they end; fresh ones are asked for five minutes earlier. */
   expiration?: Date;

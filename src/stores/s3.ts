@@ -11,7 +11,8 @@ import { objectClient } from "../request.js";
 import { environment, isNode } from "../runtime.js";
 import { fetchSend } from "../send.js";
 import { bucketControl } from "../s3/control.js";
-import { checkClient, clientCredentials, clientEndpoint, clientSend, type S3ClientLike } from "../s3/client.js";
+import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../s3/client.js";
+import type { S3ClientConfig, S3ClientEndpoint, S3ClientLike } from "../s3/client.js";
 import { CredentialSource, type Credentials } from "../s3/credentials.js";
 import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../s3/endpoint.js";
 import { presignGrant } from "../s3/grants.js";
@@ -19,10 +20,11 @@ import { nodeSend } from "../s3/node-send.js";
 import { Signer } from "../s3/signer.js";
 import type { ObjectStore } from "../types.js";
 
-export type { Credentials, S3ClientLike };
+export type { Credentials, S3ClientConfig, S3ClientEndpoint, S3ClientLike };
 
 /** Options of {@link s3Store}: a bucket, and either an `S3Client` or where it is and who signs. */
 export type S3StoreOptions = {
+  /** Its name. It has to exist. */
   bucket: string;
   /** Bytes of a part of large uploads. Default: 8 MiB, 5 in browsers; for a known size at least a 10,000th of it. */
   partSize?: number;

@@ -6,7 +6,9 @@ import { writes } from "./writes.js";
 
 /** The test functions of any runner: Vitest, node:test, Bun, Deno. */
 export interface Runner {
+  /** Groups the tests that `body` registers. */
   describe(name: string, body: () => void): void;
+  /** Registers a test, which fails when it throws or rejects. */
   test(name: string, body: () => Promise<void> | void): void;
 }
 
