@@ -3,6 +3,7 @@ import { createPresignHandler, type AuthorizeContext } from "bucketcache/handler
 import { memoryStore } from "bucketcache/memory";
 import { s3Store } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseClientId } from "../src/handler/uploads.js";
 import type { GrantResult, ListResult } from "../src/protocol.js";
 import {
   ask,
@@ -16,6 +17,7 @@ import {
   uploadParts,
   type Bucket,
 } from "./support/handler.js";
+import { startProxy } from "./support/proxy.js";
 
 const MIB = 1 << 20;
 
@@ -210,6 +212,32 @@ describe("authorize", () => {
     });
   });
 
+  test("comes before all else: who is refused sends nothing to the store, and hears the same of any upload", async () => {
+    const { uploadId } = await uploadParts(makeHandler(bucket), "cache/theirs", [10], { contentType: "text/csv" });
+    const proxy = await startProxy(bucket.endpoint);
+    const seen: AuthorizeContext[] = [];
+    const handler = makeHandler(
+      { ...bucket, endpoint: proxy.endpoint },
+      { authorize: (context) => seen.push(context) === 0 },
+    );
+    const key = "cache/theirs";
+    const of = (uploadId: string) => [
+      { op: "part", key, uploadId, partNumber: 1, size: 10 },
+      { op: "complete", key, uploadId },
+      { op: "abort", key, uploadId },
+    ];
+    const answers = await ask(handler, ...of(uploadId), ...of(`${uploadId}x`), ...of("never-was"));
+    expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toEqual(
+      new Set([JSON.stringify({ error: { code: "ERR_FORBIDDEN", message: "you may not write this" } })]),
+    );
+    expect(proxy.requests).toEqual([]);
+    await proxy.close();
+    expect(seen.slice(0, 2).map(({ size, contentType }) => [size, contentType])).toEqual([
+      [10, "text/csv"],
+      [undefined, "text/csv"],
+    ]);
+  });
+
   test("is asked again for each part, and for the total at the end", async () => {
     const sizes: unknown[] = [];
     const handler = makeHandler(bucket, { authorize: ({ size }) => sizes.push(size) > 0 });
@@ -275,8 +303,71 @@ describe("multipart uploads", () => {
     const handler = makeHandler(bucket, { authorize: ({ size }) => size === undefined || size <= 6 * MIB });
     const { uploadId } = await uploadParts(handler, "cache/total", [5 * MIB, 2 * MIB]);
     expect(await refused(handler, { op: "complete", key: "cache/total", uploadId })).toBe("ERR_FORBIDDEN");
-    await expect((await open()).listParts("cache/total", uploadId.slice(22))).rejects.toThrow(/NoSuchUpload/);
+    await expect((await open()).listParts("cache/total", parseClientId(uploadId).uploadId)).rejects.toThrow(
+      /NoSuchUpload/,
+    );
     expect(await store().head("cache/total")).toBeUndefined();
+  });
+
+  describe("of somebody who may no longer write", () => {
+    const revoked = { key: "cache/revoked", contentType: "text/csv" };
+    const as = (headers: Record<string, string>, ...requests: object[]) => post(requests, { headers });
+    const results = async (response: Promise<Response>) =>
+      ((await (await response).json()) as { results: Record<string, unknown>[] }).results;
+    /** Begins an upload, is revoked, and asks to abort it: whether anything of it is left. */
+    const leave = async (
+      begun: Record<string, string>,
+      ended: Record<string, string>,
+      verdict: () => boolean = () => false,
+    ) => {
+      let authorize: () => boolean = () => true;
+      const handler = makeHandler(bucket, { authorize: () => authorize(), prefix: "cache/" });
+      const [created] = await results(handler(as(begun, { op: "create", ...revoked })));
+      const uploadId = created!["uploadId"] as string;
+      authorize = verdict;
+      const { key } = revoked;
+      const response = await handler(as(ended, { op: "abort", key, uploadId }));
+      const left = [];
+      for await (const object of store().list("cache/.bucketcache/")) left.push(object.key);
+      const parts = (await open()).listParts(key, parseClientId(uploadId).uploadId);
+      const isOpen = await parts.then(
+        () => true,
+        (error: Error) => !error.message.includes("NoSuchUpload"),
+      );
+      expect(left.length > 0).toBe(isOpen);
+      if (isOpen) await granted(makeHandler(bucket, { prefix: "cache/" }), { op: "abort", key, uploadId });
+      return { status: response.status, text: await response.text(), isOpen };
+    };
+    const ann = { authorization: "Bearer ann" };
+
+    test.each([
+      ["a token", ann],
+      ["a cookie", { cookie: "session=ann" }],
+    ])(
+      "is removed when it is they who abort it, known again by %s, and they are refused all the same",
+      async (_, who) => {
+        const { text, isOpen } = await leave(who, who);
+        expect(text).toContain("ERR_FORBIDDEN");
+        expect(isOpen).toBe(false);
+      },
+    );
+
+    test("is removed also when they are no longer known at all", async () => {
+      const { status, isOpen } = await leave(ann, ann, () => {
+        throw Object.assign(new Error("sign in"), { status: 401 });
+      });
+      expect([status, isOpen]).toEqual([401, false]);
+    });
+
+    test.each([
+      ["somebody else asks", ann, { authorization: "Bearer eve" }],
+      ["nobody says who asks", ann, {}],
+      ["nobody said who began it", {}, {}],
+    ])("stays as it is when %s", async (_, begun, ended) => {
+      const { text, isOpen } = await leave(begun, ended);
+      expect(text).toContain("ERR_FORBIDDEN");
+      expect(isOpen).toBe(true);
+    });
   });
 
   test("a missing part is told, and the upload goes on", async () => {
@@ -305,7 +396,9 @@ describe("multipart uploads", () => {
     const { uploadId } = await granted<{ uploadId: string }>(handler, { op: "create", ...late, ttl: 0.001 });
     expect(await refused(handler, { op: "part", ...late, uploadId, partNumber: 1, size: 1 })).toBe("ERR_FORBIDDEN");
     expect(await refused(handler, { op: "complete", ...late, uploadId })).toBe("ERR_FORBIDDEN");
-    await expect((await open()).listParts("cache/late", uploadId.slice(22))).rejects.toThrow(/NoSuchUpload/);
+    await expect((await open()).listParts("cache/late", parseClientId(uploadId).uploadId)).rejects.toThrow(
+      /NoSuchUpload/,
+    );
   });
 });
 

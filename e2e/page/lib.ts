@@ -7,9 +7,12 @@ export { show } from "./show.js";
 export { createCache, presignedStore };
 
 /** A cache over the handler of this page's own server. */
-export function open(options: Partial<CacheOptions> & { url?: string; concurrency?: number } = {}): Cache {
-  const { url = "/presign", concurrency, ...rest } = options;
-  return createCache({ store: presignedStore({ url, ...(concurrency && { concurrency }) }), ...rest });
+export function open(
+  options: Partial<CacheOptions> & { url?: string; concurrency?: number; headers?: Record<string, string> } = {},
+): Cache {
+  const { url = "/presign", concurrency, headers, ...rest } = options;
+  const store = presignedStore({ url, ...(concurrency && { concurrency }), ...(headers && { headers }) });
+  return createCache({ store, ...rest });
 }
 
 /** A cache of nothing but these grants, whose keys have the prefix already. */

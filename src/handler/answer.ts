@@ -16,7 +16,7 @@ import {
 import { abort, complete } from "./complete.js";
 import { parseRequest } from "./messages.js";
 import { BatchRefused, Refused, tooLarge, type AuthorizeContext, type Permit, type Rules } from "./rules.js";
-import { clientId, parseClientId } from "./uploads.js";
+import { clientId, parseClientId, proofOf } from "./uploads.js";
 
 /** A single PUT, and a part. Bytes. */
 const LARGEST_PUT = 5 * 2 ** 30;
@@ -31,7 +31,7 @@ export async function answer(rules: Rules, http: Request, value: unknown): Promi
   try {
     const request = parseRequest(value);
     checkKey(rules.prefix, request);
-    return await grant(rules, request, permitFor(rules, http, request.key));
+    return await grant(rules, http, request, permitFor(rules, http, request.key));
   } catch (error) {
     if (error instanceof BatchRefused) throw error;
     return { error: describe(error) };
@@ -59,7 +59,7 @@ function permitFor(rules: Rules, request: Request, key: string): Permit {
   };
 }
 
-function grant(rules: Rules, request: PresignRequest, permit: Permit): Promise<PresignResult> {
+function grant(rules: Rules, http: Request, request: PresignRequest, permit: Permit): Promise<PresignResult> {
   switch (request.op) {
     case "get":
     case "head":
@@ -69,26 +69,33 @@ function grant(rules: Rules, request: PresignRequest, permit: Permit): Promise<P
     case "put":
       return put(rules, request, permit);
     case "create":
-      return create(rules, request, permit);
+      return create(rules, http, request, permit);
     case "part":
       return part(rules, request, permit);
     case "complete":
       return complete(rules, request, permit);
     case "abort":
-      return abort(rules, request, permit);
+      return abort(rules, http, request, permit);
     case "list":
       return list(rules, request.key, request.cursor, permit);
   }
 }
 
 async function sign(
-  { signer, expiresIn }: Rules,
+  rules: Rules,
   permit: Permit,
   operation: AuthorizeContext["operation"],
   signable: Parameters<BucketSigner["sign"]>[0],
   details?: Parameters<Permit>[1],
 ): Promise<PresignResult> {
   await permit(operation, details);
+  return signed(rules, signable);
+}
+
+async function signed(
+  { signer, expiresIn }: Rules,
+  signable: Parameters<BucketSigner["sign"]>[0],
+): Promise<PresignResult> {
   const { method, url, headers, expiresAt } = await signer.sign(signable, expiresIn);
   return { method, url, headers, expiresAt };
 }
@@ -136,20 +143,19 @@ function stamp(rules: Rules, request: PutRequest | CreateRequest) {
   return { contentType, metadata, nonce, expiresAt };
 }
 
-async function create(rules: Rules, request: CreateRequest, permit: Permit): Promise<PresignResult> {
+async function create(rules: Rules, http: Request, request: CreateRequest, permit: Permit): Promise<PresignResult> {
   const { key, size, ttl } = request;
   const { contentType, metadata, nonce, expiresAt } = stamp(rules, request);
   await permit("write", { size, ttl, contentType });
   const uploadId = await rules.signer.createUpload(key, fieldHeaders({ contentType, metadata }));
-  const id = clientId(nonce, uploadId);
+  const id = clientId(nonce, uploadId, { size, ttl, contentType });
   try {
+    const starter = await proofOf(http, id);
     await rules.uploads.save(id, {
       key,
-      contentType,
       entry: metadata["entry"] as string,
-      ...(size !== undefined && { size }),
-      ...(ttl !== undefined && { ttl }),
       ...(expiresAt !== undefined && { expiresAt }),
+      ...(starter !== undefined && { starter }),
     });
   } catch (error) {
     await rules.signer.abortUpload(key, uploadId).catch(() => {});
@@ -159,21 +165,22 @@ async function create(rules: Rules, request: CreateRequest, permit: Permit): Pro
 }
 
 async function part(rules: Rules, request: PartRequest, permit: Permit): Promise<PresignResult> {
-  const { key, uploadId, partNumber, size } = request;
-  const record = await rules.uploads.find(uploadId, key);
+  const { key, partNumber, size } = request;
+  const { uploadId, declared } = parseClientId(request.uploadId);
+  // First of all: who may not write here learns nothing, and costs nothing.
+  await permit("write", { ...declared, size });
+  const record = await rules.uploads.find(request.uploadId, key);
   if (record === undefined) throw new Refused("ERR_FORBIDDEN", "there is no such upload of this key");
   if (record.expiresAt !== undefined && rules.clock.now() >= record.expiresAt * 1_000) {
     throw new Refused("ERR_FORBIDDEN", "the entry has ended before its upload has");
   }
-  const limit = Math.min(record.size ?? Infinity, rules.maxBytes);
+  const limit = Math.min(declared.size ?? Infinity, rules.maxBytes);
   // Parts are of one size, the last may be smaller: either way so many of this size fit into the whole, and before it
   // there is room for the smallest that the store takes.
   if (size < 1 || size > LARGEST_PUT || partNumber * size > limit || (partNumber - 1) * SMALLEST_PART + size > limit) {
     throw tooLarge(limit);
   }
-  const { ttl, contentType } = record;
-  const signable = partRequest(key, parseClientId(uploadId).uploadId, partNumber, size);
-  return sign(rules, permit, "write", signable, { size, ttl, contentType });
+  return signed(rules, partRequest(key, uploadId, partNumber, size));
 }
 
 async function list(rules: Rules, prefix: string, cursor: string | undefined, permit: Permit): Promise<PresignResult> {

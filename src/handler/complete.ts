@@ -2,7 +2,7 @@
 import { troubleOf } from "../refusal.js";
 import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../protocol.js";
 import { Refused, tooLarge, type Permit, type Rules } from "./rules.js";
-import { parseClientId } from "./uploads.js";
+import { parseClientId, proofOf } from "./uploads.js";
 
 /**
  * Puts the parts together that the store has, when they are what was authorised. Parts beyond that are removed with their
@@ -11,11 +11,11 @@ import { parseClientId } from "./uploads.js";
 export async function complete(rules: Rules, request: CompleteRequest, permit: Permit): Promise<PresignResult> {
   const { signer, uploads } = rules;
   const { key, ifMatch, ifNoneMatch } = request;
-  const { uploadId, nonce } = parseClientId(request.uploadId);
-  const record = await uploads.find(request.uploadId, key);
-  const { size, ttl, contentType } = record ?? {};
+  const { uploadId, nonce, declared } = parseClientId(request.uploadId);
   // First as the upload was declared, so that whoever may not write here learns nothing and aborts nothing.
-  await permit("write", { size, ttl, contentType });
+  await permit("write", declared);
+  const record = await uploads.find(request.uploadId, key);
+  const { size, ttl, contentType } = declared;
   if (record === undefined) return completedBefore(rules, key, nonce);
 
   const giveUp = async (reason: unknown): Promise<never> => {
@@ -54,15 +54,37 @@ export async function complete(rules: Rules, request: CompleteRequest, permit: P
   return { etag };
 }
 
-/** Aborting what is over, or never was, is no error. */
-export async function abort(rules: Rules, request: AbortRequest, permit: Permit): Promise<PresignResult> {
-  const { key } = request;
-  const record = await rules.uploads.find(request.uploadId, key);
-  await permit("write", record);
-  if (record !== undefined) {
-    await rules.signer.abortUpload(key, parseClientId(request.uploadId).uploadId);
-    await rules.uploads.forget(request.uploadId);
+/**
+ * Aborting what is over, or never was, is no error.
+ *
+ * Who began an upload and may write no longer is refused as well; but what it leaves behind is of no use to anybody, so
+ * it is removed all the same.
+ */
+export async function abort(
+  { uploads, signer }: Rules,
+  http: Request,
+  { key, uploadId: id }: AbortRequest,
+  permit: Permit,
+): Promise<PresignResult> {
+  const { uploadId, declared } = parseClientId(id);
+  const remove = async (): Promise<void> => {
+    await signer.abortUpload(key, uploadId);
+    await uploads.forget(id);
+  };
+  try {
+    await permit("write", declared);
+  } catch (refusal) {
+    const proof = await proofOf(http, id);
+    // The refusal stands, whatever comes of it; then the bucket's lifecycle rule has to do.
+    if (proof !== undefined) {
+      await uploads
+        .find(id, key)
+        .then((record) => record?.starter === proof && remove())
+        .catch(() => {});
+    }
+    throw refusal;
   }
+  if ((await uploads.find(id, key)) !== undefined) await remove();
   return {};
 }
 

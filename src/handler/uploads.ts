@@ -8,15 +8,21 @@ import type { ObjectStore } from "../types.js";
 
 export interface UploadRecord {
   key: string;
-  /** Bytes of the whole, where they were declared. */
-  size?: number;
-  /** Seconds. */
-  ttl?: number;
   /** Unix seconds: the end of the entry, counted from the beginning of the upload. */
   expiresAt?: number;
-  contentType: string;
   /** The metadata that tells the finished object from any other. */
   entry: string;
+  /** By what the one who began it is known again; see {@link proofOf}. */
+  starter?: string;
+}
+
+/** What a beginning said of the whole. */
+export interface Declared {
+  /** Bytes. */
+  size?: number | undefined;
+  /** Seconds. */
+  ttl?: number | undefined;
+  contentType?: string | undefined;
 }
 
 const MAX_RECORD = 16_384;
@@ -27,15 +33,45 @@ const REMEMBERED = 1_000;
 /** Of a nonce, in the base64 of URLs. */
 const NONCE_LENGTH = 22;
 
-/** What a client knows an upload by: the nonce of the object to be, and the store's own id. */
-export function clientId(nonce: string, uploadId: string): string {
-  return nonce.slice(0, NONCE_LENGTH).replaceAll("+", "-").replaceAll("/", "_") + uploadId;
+/**
+ * What a client knows an upload by: the nonce of the object to be, what was declared, and the store's own id. So
+ * `authorize` can be asked before anything is looked up.
+ */
+export function clientId(nonce: string, uploadId: string, { size, ttl, contentType }: Declared): string {
+  return `${urlSafe(nonce)}${urlSafe(btoa(JSON.stringify([size ?? null, ttl ?? null, contentType])))}.${uploadId}`;
 }
 
-/** The nonce is believed only as far as it goes: it tells whether an object is the one that this upload became. */
-export function parseClientId(id: string): { nonce: string; uploadId: string } {
+/**
+ * Anybody can make up an id. The record is found by the whole of it, so what it declares is true where there is a record;
+ * and the nonce tells whether an object is the one that this upload became.
+ */
+export function parseClientId(id: string): { nonce: string; uploadId: string; declared: Declared } {
+  const dot = id.indexOf(".", NONCE_LENGTH);
   const nonce = `${id.slice(0, NONCE_LENGTH).replaceAll("-", "+").replaceAll("_", "/")}==`;
-  return { nonce, uploadId: id.slice(NONCE_LENGTH) };
+  return { nonce, uploadId: id.slice(dot + 1), declared: dot < 0 ? {} : parseDeclared(id.slice(NONCE_LENGTH, dot)) };
+}
+
+function parseDeclared(text: string): Declared {
+  try {
+    const [size, ttl, contentType] = JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/"))) as unknown[];
+    return {
+      ...(typeof size === "number" && { size }),
+      ...(typeof ttl === "number" && { ttl }),
+      ...(typeof contentType === "string" && { contentType }),
+    };
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * What tells the client that began an upload from others, even once `authorize` no longer knows it: the credentials that
+ * it sent. They are kept as a digest with the id, which is not kept. Undefined for who sends none.
+ */
+export async function proofOf({ headers }: Request, id: string): Promise<string | undefined> {
+  const credentials = [headers.get("authorization"), headers.get("cookie")];
+  if (credentials.every((value) => value === null)) return undefined;
+  return toBase64(await sha256(JSON.stringify([id, ...credentials])));
 }
 
 export class Uploads {
@@ -75,12 +111,19 @@ export class Uploads {
 
   // Ids of stores may be of any length and hold any character.
   async #pathOf(id: string): Promise<string> {
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(id)));
-    return `${this.#folder}${toBase64(digest).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+    return `${this.#folder}${urlSafe(toBase64(await sha256(id)))}`;
   }
 
   #remember(path: string, record: UploadRecord): void {
     if (this.#known.size >= REMEMBERED) this.#known.delete(this.#known.keys().next().value as string);
     this.#known.set(path, record);
   }
+}
+
+function urlSafe(base64: string): string {
+  return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+async function sha256(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(text)));
 }

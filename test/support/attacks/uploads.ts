@@ -1,4 +1,5 @@
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, ListPartsCommand } from "@aws-sdk/client-s3";
+import { parseClientId } from "../../../src/handler/uploads.js";
 import { granted, makeHandler, redeem, uploadParts } from "../handler.js";
 import { MIB, outcome, type Attack, type Scene } from "./scene.js";
 
@@ -67,7 +68,11 @@ const hers =
       [10],
       async (uploadId) => {
         const result = await attack(scene, uploadId);
-        const command = { Bucket: scene.bucket.bucket, Key: "cache/hers/upload", UploadId: uploadId.slice(22) };
+        const command = {
+          Bucket: scene.bucket.bucket,
+          Key: "cache/hers/upload",
+          UploadId: parseClientId(uploadId).uploadId,
+        };
         const { Parts = [] } = await scene.client.send(new ListPartsCommand(command));
         return Parts.length === 1 ? result : "her upload was harmed";
       },
