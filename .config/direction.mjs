@@ -4,11 +4,11 @@
 // and the file store. Static and dynamic imports, re-exports and types in import() count alike.
 
 const LEAVES = new Set(
-  "types object-store errors duration runtime bytes clock xml internals brands plain md5 abort".split(" "),
+  "types object-store errors duration runtime bytes clock xml internals brands plain md5 abort body lazy".split(" "),
 );
 /** What stands between the leaves, and the cache and the stores that are built on it. */
 const PLUMBING = new Set(
-  "key tagged entry codec revive gzip zlib protocol request perform operations download multipart pool send refusal retry".split(
+  "key tagged entry codec decode revive gzip zlib protocol request perform operations download multipart pool send refusal retry".split(
     " ",
   ),
 );

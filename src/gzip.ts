@@ -17,7 +17,8 @@
  * weighs 5 KiB there. Streams, MiB/s of plain bytes: gzip zlib 47, CompressionStream 43; gunzip zlib 360 (with 64 KiB
  * chunks), DecompressionStream 170.
  */
-import { readAll, toBytes, tooLarge, toStream } from "./bytes.js";
+import { readAll, tooLarge, toStream } from "./body.js";
+import { toBytes } from "./bytes.js";
 import { BucketCacheError } from "./errors.js";
 import { isNode, nodeBuiltin } from "./runtime.js";
 import type { Bytes } from "./types.js";

@@ -1,12 +1,14 @@
 import { canonicalize, digestKey, keyHash, sanitizeName } from "./key.js";
 import { toSeconds } from "./duration.js";
 import type { Layers } from "./layers.js";
-import { accept, find, type Identity, load, loadBeyondMemory, type LoadRequest, refresh } from "./load.js";
+import type * as EngineModule from "./engine/index.js";
+import type { Identity, LoadRequest } from "./engine/load.js";
 import type { MemoryNode } from "./lru.js";
-import { oneGrant, requireSigner } from "./presign.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "./types.js";
-import { remove } from "./remove.js";
+
+/** Runs work that needs the engine, which may have to be loaded first. */
+export type Engine = <T>(work: (engine: typeof EngineModule) => Promise<T>) => Promise<T>;
 
 /** A function that was wrapped under a name, and the way from its arguments to what memory holds. */
 interface Registration {
@@ -23,10 +25,12 @@ const MEMO_MAX_LENGTH = 4096;
 /** The wrapped functions of one cache, by name. */
 export class Functions {
   readonly #layers: Layers;
+  readonly #engine: Engine;
   readonly #byName = new Map<string, Registration>();
 
-  constructor(layers: Layers) {
+  constructor(layers: Layers, engine: Engine) {
     this.#layers = layers;
+    this.#engine = engine;
   }
 
   wrap<F extends Function>(fn: F, options: WrapOptions<F>): Wrapped<F> {
@@ -39,7 +43,7 @@ export class Functions {
     }
     sanitizeName(name);
     const registration = this.#register(fn, name, options.replace === true);
-    return new WrappedFunction(this.#layers, registration, fn, options as WrapOptions).bind({});
+    return new WrappedFunction(this.#layers, this.#engine, registration, fn, options as WrapOptions).bind({});
   }
 
   #register(fn: Function, name: string, replace: boolean): Registration {
@@ -61,6 +65,7 @@ type Args = readonly unknown[];
 
 class WrappedFunction {
   readonly #layers: Layers;
+  readonly #engine: Engine;
   readonly #registration: Registration;
   readonly #fn: Function;
   readonly #options: WrapOptions;
@@ -69,8 +74,9 @@ class WrappedFunction {
   /** The object key that was asked for last. */
   #recent: { canonical: string; key: string } | undefined;
 
-  constructor(layers: Layers, registration: Registration, fn: Function, options: WrapOptions) {
+  constructor(layers: Layers, engine: Engine, registration: Registration, fn: Function, options: WrapOptions) {
     this.#layers = layers;
+    this.#engine = engine;
     this.#registration = registration;
     this.#fn = fn;
     this.#options = options;
@@ -110,20 +116,27 @@ class WrappedFunction {
       async refresh(this: unknown, ...args: unknown[]): Promise<unknown> {
         const owner = ownerOf(this);
         const request = self.#request(owner, args, self.#canonical(owner, args), call);
-        return self.#layers.handOut(await refresh(self.#layers, request));
+        return self.#engine(async ({ refresh }) => self.#layers.handOut(await refresh(self.#layers, request)));
       },
       async peek(this: unknown, ...args: unknown[]): Promise<unknown> {
-        return self.#peek(ownerOf(this), args, call);
+        const owner = ownerOf(this);
+        const request = self.#request(owner, args, self.#canonical(owner, args), call);
+        return self.#engine(({ peekResult }) => peekResult(self.#layers, request));
       },
       async invalidate(this: unknown, ...args: unknown[]): Promise<void> {
         call.signal?.throwIfAborted();
-        await remove(self.#layers, self.#objectKey(self.#canonical(ownerOf(this), args)), call);
+        const key = self.#objectKey(self.#canonical(ownerOf(this), args));
+        return self.#engine(({ remove }) => remove(self.#layers, key, call));
       },
       keyOf(this: unknown, ...args: unknown[]): string {
         return digestKey(self.#options.name, self.#canonical(ownerOf(this), args));
       },
       async presign(this: unknown, ...args: unknown[]): Promise<Grant> {
-        return self.#presign(ownerOf(this), args, call);
+        const owner = ownerOf(this);
+        const request = self.#request(owner, args, self.#canonical(owner, args), call);
+        const { signal, expiresIn } = call;
+        const options = { ...(signal && { signal }), ...(expiresIn !== undefined && { expiresIn }) };
+        return self.#engine(({ presignResult }) => presignResult(self.#layers, request, options));
       },
       with(options: Call): Wrapped<F> {
         if (options.expiresIn !== undefined) toSeconds(options.expiresIn, "expiresIn");
@@ -153,7 +166,7 @@ class WrappedFunction {
     return this.#recent.key;
   }
 
-  async #load(
+  #load(
     self: unknown,
     args: Args,
     canonical: string,
@@ -161,12 +174,15 @@ class WrappedFunction {
     memoKey: string,
     call: Call,
   ): Promise<unknown> {
-    const found = await load(this.#layers, this.#request(self, args, canonical, call));
-    // Not the result of a function of another name that has the same key: `load` has checked it.
-    if (found.node !== undefined && memoKey.length <= MEMO_MAX_LENGTH) {
-      this.#layers.memory?.remember(found.node, memo, memoKey);
-    }
-    return this.#layers.handOut(found);
+    const request = this.#request(self, args, canonical, call);
+    return this.#engine(async ({ load }) => {
+      const found = await load(this.#layers, request);
+      // Not the result of a function of another name that has the same key: `load` has checked it.
+      if (found.node !== undefined && memoKey.length <= MEMO_MAX_LENGTH) {
+        this.#layers.memory?.remember(found.node, memo, memoKey);
+      }
+      return this.#layers.handOut(found);
+    });
   }
 
   #identity(canonical: string): Identity {
@@ -192,33 +208,6 @@ class WrappedFunction {
       shouldCache: shouldCache as LoadRequest["shouldCache"],
       call,
     };
-  }
-
-  async #peek(self: unknown, args: Args, call: Call): Promise<unknown> {
-    const layers = this.#layers;
-    const request = this.#request(self, args, this.#canonical(self, args), call);
-    const result = await find(layers, request.key, call, this.#revalidateAfter, (found) =>
-      accept(layers, request, found),
-    );
-    return result && layers.handOut(result.found);
-  }
-
-  async #presign(self: unknown, args: Args, call: Call): Promise<Grant> {
-    const layers = this.#layers;
-    call.signal?.throwIfAborted();
-    requireSigner(layers.settings.store);
-    const request = this.#request(self, args, this.#canonical(self, args), call);
-    // Memory is no proof: what is handed off must be in the store.
-    const head = await layers.head(request.key, call.signal);
-    const judged = head && layers.judge(request.key, head);
-    const hash = await request.identity?.hash();
-    const isStored =
-      judged?.kind === "live" && judged.keyHash !== undefined && (hash ?? judged.keyHash) === judged.keyHash;
-    if (!isStored) await loadBeyondMemory(layers, request);
-    return oneGrant(layers, request.key, {
-      ...(call.signal && { signal: call.signal }),
-      ...(call.expiresIn !== undefined && { expiresIn: call.expiresIn }),
-    });
   }
 }
 

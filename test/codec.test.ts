@@ -2,7 +2,8 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "bucketcache";
-import { checkCodecs, decodeForeign, decodeValue, encodeValue, type Encoded } from "../src/codec.js";
+import { decodeForeign, decodeValue } from "../src/decode.js";
+import { checkCodecs, encodeValue, type Encoded } from "../src/codec.js";
 import { revive } from "../src/revive.js";
 import { anyData, anyText, plainJson } from "./support/data.js";
 

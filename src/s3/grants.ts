@@ -1,6 +1,6 @@
 /** Grants for one object, handed to those who hold no credentials. */
 import type { StoreClock } from "../clock.js";
-import { codecOfType } from "../codec.js";
+import { codecOfType } from "../decode.js";
 import { toSeconds } from "../duration.js";
 import { formatMetadata, newNonce } from "../entry.js";
 import type { BucketSigner, SignableRequest } from "../internals.js";

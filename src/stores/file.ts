@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, unlink } from "node:fs/promises";
 import { resolve } from "node:path";
-import { bodyStream, concat, toStream } from "../bytes.js";
+import { bodyStream, toStream } from "../body.js";
+import { concat } from "../bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { explain } from "../file/errors.js";
 import { type FileHead, footer } from "../file/format.js";

@@ -1,5 +1,5 @@
 /** A store of nothing but the grants that somebody handed over. */
-import { readAll } from "../bytes.js";
+import { readAll } from "../body.js";
 import type { StoreClock } from "../clock.js";
 import { parseMetadata } from "../entry.js";
 import type { SignedRequest } from "../internals.js";

@@ -1,4 +1,5 @@
-import { bodyStream, concat, toBase64 } from "../bytes.js";
+import { bodyStream } from "../body.js";
+import { concat, toBase64 } from "../bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { md5 } from "../md5.js";
 import { nodeBuiltin } from "../runtime.js";

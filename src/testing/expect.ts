@@ -1,4 +1,4 @@
-import { readAll } from "../bytes.js";
+import { readAll } from "../body.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
 import { internalsOf } from "../internals.js";
 import type { Bytes, ObjectHead, ObjectStore } from "../types.js";

@@ -1,4 +1,5 @@
-import { readAll, utf8 } from "../bytes.js";
+import { readAll } from "../body.js";
+import { utf8 } from "../bytes.js";
 import { isBucketCacheError } from "../errors.js";
 import type { Promised } from "./conformance.js";
 import {

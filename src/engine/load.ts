@@ -1,13 +1,15 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
-import type { WriteCondition } from "./internals.js";
-import type { Found, Layers, Reading } from "./layers.js";
-import type { MemoryNode } from "./lru.js";
-import type { Token } from "./order.js";
+import { encode } from "../encoding.js";
+import { BucketCacheError, isBucketCacheError, isUnavailable } from "../errors.js";
+import type { WriteCondition } from "../internals.js";
+import type { Found, Layers, Reading } from "../layers.js";
+import type { MemoryNode } from "../lru.js";
+import type { Token } from "../order.js";
+import { read } from "./reading.js";
 import { discardExpired } from "./remove.js";
-import type { EntryPolicy } from "./settings.js";
-import type { CallOptions } from "./types.js";
-import { encode, storeLoaded } from "./write.js";
+import type { EntryPolicy } from "../settings.js";
+import type { CallOptions } from "../types.js";
+import { storeLoaded } from "./write.js";
 
 /** Whose result an entry is: what tells two functions of one key apart. */
 export interface Identity {
@@ -81,7 +83,7 @@ export async function find(
   }
   let reading: Reading;
   try {
-    reading = await layers.read(key, call, inMemory && node);
+    reading = await read(layers, key, call, inMemory && node);
   } catch (error) {
     // A copy that has not ended is better than none while the store is down.
     if (!node || !inMemory || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
@@ -118,7 +120,7 @@ async function fly(
   try {
     let condition: WriteCondition | undefined;
     try {
-      const reading = await layers.read(key, { signal, waitUntil: call.waitUntil }, node);
+      const reading = await read(layers, key, { signal, waitUntil: call.waitUntil }, node);
       if (reading.found !== undefined) {
         const accepted = await accept(layers, request, reading.found);
         reading.tell(accepted !== undefined);

@@ -1,8 +1,8 @@
-import { untilAborted } from "./abort.js";
-import { toSeconds } from "./duration.js";
-import { BucketCacheError } from "./errors.js";
-import type { Layers } from "./layers.js";
-import type { Grant, ObjectStore, PresignOptions } from "./types.js";
+import { untilAborted } from "../abort.js";
+import { toSeconds } from "../duration.js";
+import { BucketCacheError } from "../errors.js";
+import type { Layers } from "../layers.js";
+import type { Grant, ObjectStore, PresignOptions } from "../types.js";
 
 /** @throws BucketCacheError `ERR_UNSUPPORTED` */
 export function requireSigner(store: ObjectStore, key?: string): NonNullable<ObjectStore["presign"]> {

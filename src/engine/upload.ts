@@ -1,7 +1,8 @@
-import type { WriteCondition } from "./internals.js";
-import type { Layers } from "./layers.js";
-import type { EntryPolicy } from "./settings.js";
-import type { Bytes, SetOptions } from "./types.js";
+import type { WriteCondition } from "../internals.js";
+import type { Layers } from "../layers.js";
+import type { EntryPolicy } from "../settings.js";
+import type { Bytes, SetOptions } from "../types.js";
+import { headObject } from "./reading.js";
 import { emitSet, type Extras, put, replacing, settle, stampsExpiry, supersede } from "./write.js";
 
 /** A body on its way into an entry. */
@@ -38,9 +39,9 @@ export async function putBody(
     options.signal?.throwIfAborted();
     if (policy.ttl !== undefined && !layers.clock.known && !stampsExpiry(layers)) {
       // A stream cannot be written twice, so its end must be right the first time. Who may only write does without.
-      await layers.head(key, options.signal ?? undefined).catch(() => undefined);
+      await headObject(layers, key, options.signal ?? undefined).catch(() => undefined);
     }
-    const gzip = policy.compress === false ? undefined : await import("./gzip.js");
+    const gzip = policy.compress === false ? undefined : await import("../gzip.js");
     const compressed = policy.compress === "auto" ? gzip?.compressible(contentType) === true : policy.compress;
     if ("getReader" in body) payload = watched(body, (reason) => (failure ??= new SourceFailure(reason)));
     if (compressed && gzip !== undefined) {

@@ -1,8 +1,9 @@
-import { isBucketCacheError } from "./errors.js";
-import { asBucketCacheError } from "./events.js";
-import type { ExpiredObject, Layers } from "./layers.js";
-import { forEachPooled } from "./pool.js";
-import type { CallOptions } from "./types.js";
+import { isBucketCacheError } from "../errors.js";
+import { asBucketCacheError } from "../events.js";
+import type { ExpiredObject, Layers } from "../layers.js";
+import { forEachPooled } from "../pool.js";
+import type { CallOptions } from "../types.js";
+import { headObject } from "./reading.js";
 import { replacing, supersede } from "./write.js";
 
 /** `delete`: in both layers, in order. */
@@ -64,7 +65,7 @@ export function discardExpired(
   const token = layers.order.begin(key);
   const work = layers.order.enqueue(key, async () => {
     try {
-      const head = await layers.head(key, undefined);
+      const head = await headObject(layers, key, undefined);
       if (
         head === undefined ||
         token.superseded ||

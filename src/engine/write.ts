@@ -1,13 +1,14 @@
-import { untilAborted } from "./abort.js";
-import { encodeValue, type Encoded } from "./codec.js";
-import { cacheControl, formatMetadata, newNonce } from "./entry.js";
-import { BucketCacheError, isBucketCacheError, isUnavailable } from "./errors.js";
-import { internalsOf, type WriteCondition } from "./internals.js";
-import type { Found, Isolated, Layers } from "./layers.js";
-import type { EntryInfo } from "./lru.js";
-import type { Token } from "./order.js";
-import type { EntryPolicy } from "./settings.js";
-import type { Bytes, CallOptions, PutOptions, SetOptions } from "./types.js";
+import { untilAborted } from "../abort.js";
+import type { Encoded } from "../codec.js";
+import { keptValue, type Snapshot } from "../encoding.js";
+import { cacheControl, formatMetadata, newNonce } from "../entry.js";
+import { isBucketCacheError, isUnavailable } from "../errors.js";
+import { internalsOf, type WriteCondition } from "../internals.js";
+import type { Found, Layers } from "../layers.js";
+import type { EntryInfo } from "../lru.js";
+import type { Token } from "../order.js";
+import type { EntryPolicy } from "../settings.js";
+import type { Bytes, CallOptions, PutOptions, SetOptions } from "../types.js";
 
 /** From here on gzip is tried on values: below, the gain is smaller than the smallest billing unit and costs CPU. */
 const COMPRESS_FROM = 1024;
@@ -26,44 +27,16 @@ interface Stamp {
 
 export type Extras = Pick<SetOptions, "signal" | "onProgress" | "cacheControl" | "contentType">;
 
-/**
- * A value as it is stored. Encoding happens at once, so that what the caller does to the value later changes nothing;
- * only gzip is left for the write itself.
- *
- * @throws TypeError that names the path of what cannot be stored; BucketCacheError `ERR_TOO_LARGE`
- */
-export function encode(layers: Layers, key: string, value: unknown): Encoded {
-  const encoded = encodeValue(value, layers.settings.codecs) as Encoded;
-  if (encoded.body.byteLength > layers.settings.maxValueBytes) {
-    throw new BucketCacheError(
-      "ERR_TOO_LARGE",
-      `the value has ${encoded.body.byteLength} bytes, more than maxValueBytes (${layers.settings.maxValueBytes}): raise it, or store a stream`,
-      { key, store: layers.settings.store.name },
-    );
-  }
-  return encoded;
-}
-
-/** What memory holds is what a hit in the store would give. */
-function keptValue(layers: Layers, encoded: Encoded, value: unknown): Isolated {
-  return layers.isolate(encoded.codec === "bytes" ? encoded.body : value);
-}
-
 /** `set` of a value: unconditional, in order, in both layers. */
 export function setValue(
   layers: Layers,
   key: string,
-  value: unknown,
+  { encoded, kept, since }: Snapshot,
   policy: EntryPolicy,
   options: SetOptions,
 ): Promise<void> {
-  const encoded = encode(layers, key, value);
-  // The caller may use its buffer again as soon as this returns.
-  if (encoded.codec === "bytes" || ArrayBuffer.isView(value)) encoded.body = encoded.body.slice();
-  const kept = keptValue(layers, encoded, value);
   const token = supersede(layers, key);
   const startedAt = performance.now();
-  const since = Date.now();
   if (policy.background) {
     layers.memory?.delete(key);
     layers.keep(key, kept, encoded.body.byteLength, infoOf(layers, since, policy, encoded), !encoded.converted);
@@ -241,7 +214,7 @@ async function putValue(
   const compress = policy.compress === true || (policy.compress === "auto" && body.byteLength >= COMPRESS_FROM);
   let compressed = false;
   if (compress) {
-    const gzipped = await (await import("./gzip.js")).gzip(body);
+    const gzipped = await (await import("../gzip.js")).gzip(body);
     compressed = policy.compress === true || gzipped.byteLength < body.byteLength;
     if (compressed) body = gzipped;
   }

@@ -1,9 +1,10 @@
-import { untilAborted } from "./abort.js";
-import { bodyStream } from "./bytes.js";
-import { BucketCacheError, isUnavailable } from "./errors.js";
-import type { WriteCondition } from "./internals.js";
-import { discardBody, isGzip, type Judgement, type Layers } from "./layers.js";
-import { resolveEntry } from "./settings.js";
+import { untilAborted } from "../abort.js";
+import { bodyStream } from "../body.js";
+import { isBody } from "../encoding.js";
+import { BucketCacheError, isUnavailable } from "../errors.js";
+import type { WriteCondition } from "../internals.js";
+import type { Layers } from "../layers.js";
+import { resolveEntry } from "../settings.js";
 import type {
   Body,
   Bytes,
@@ -13,24 +14,13 @@ import type {
   Progress,
   SetOptions,
   StreamOptions,
-} from "./types.js";
+} from "../types.js";
+import { discardBody, getObject, isGzip, judge, type Judgement, miss } from "./reading.js";
 import { discardExpired } from "./remove.js";
 import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
 import { emitSet, isConflict } from "./write.js";
 
 const OCTETS = "application/octet-stream";
-
-/** Whether a value is stored by streaming it. Told by methods: bodies come from other realms and polyfills too. */
-export function isBody(value: unknown): value is Body {
-  if (typeof value !== "object" || value === null) return false;
-  const body = value as { getReader?: unknown; stream?: unknown; arrayBuffer?: unknown };
-  return (
-    typeof body.getReader === "function" ||
-    typeof body.stream === "function" ||
-    (typeof body.arrayBuffer === "function" && "body" in value) ||
-    Symbol.asyncIterator in value
-  );
-}
 
 /** `set` of a body. */
 export function setStream(layers: Layers, key: string, body: Body, options: SetOptions): Promise<void> {
@@ -86,15 +76,15 @@ export async function openEntry(
   const startedAt = performance.now();
   const pending = layers.order.pending(key);
   if (pending !== undefined) await untilAborted(pending, signal);
-  const got = await layers.get(key, { signal, ...(range && { range }) });
+  const got = await getObject(layers, key, { signal, ...(range && { range }) });
   if (got === undefined || got === "not-modified") {
-    layers.miss(key, startedAt);
+    miss(layers, key, startedAt);
     return { condition: { ifNoneMatch: "*" } };
   }
-  const entry = layers.judge(key, got);
+  const entry = judge(layers, key, got);
   if (entry.kind === "gone") {
     await discardBody(got);
-    layers.miss(key, startedAt);
+    miss(layers, key, startedAt);
     if (!overwriting) discardExpired(layers, key, entry.expired, options);
     return { condition: got.etag === "" ? {} : { ifMatch: got.etag } };
   }
@@ -114,7 +104,7 @@ export async function openEntry(
   let stream = got.body;
   if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length));
   if (entry.compressed && !raw) {
-    const { gunzipStream } = await import("./gzip.js");
+    const { gunzipStream } = await import("../gzip.js");
     if (entry.codec === undefined) {
       // Python's `S3Cache` flags streams as compressed which it stores plain.
       const peeked = await peek(stream);
