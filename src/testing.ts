@@ -5,4 +5,4 @@
  * @module bucketcache/testing
  */
 export { storeConformance, type Runner } from "./testing/conformance.js";
-export { faultyStore, type Fault } from "./testing/faulty.js";
+export { faultyStore, type Fault, type FaultyStore } from "./testing/faulty.js";

@@ -1,3 +1,8 @@
+/**
+ * Entries in a folder, on Node, Bun and Deno.
+ *
+ * @module bucketcache/file
+ */
 import { createHash } from "node:crypto";
 import { type FileHandle, unlink } from "node:fs/promises";
 import { resolve } from "node:path";

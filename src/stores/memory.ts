@@ -1,3 +1,8 @@
+/**
+ * Entries in this process's memory.
+ *
+ * @module bucketcache/memory
+ */
 import { bodyStream } from "../body.js";
 import { concat, toBase64 } from "../bytes.js";
 import { BucketCacheError } from "../errors.js";

@@ -18,6 +18,12 @@ export interface Fault {
   truncate?: number;
 }
 
+/** A store that fails on purpose. */
+export interface FaultyStore extends ObjectStore {
+  /** What goes wrong from now on; may be changed at any time. */
+  faults: Fault[];
+}
+
 /**
  * Wraps a store and interferes. `faults` may be changed at any time; each call meets every fault that matches it, in
  * order. The random ones follow the seed, so that a failure can be repeated.
@@ -31,7 +37,7 @@ export interface Fault {
 export function faultyStore(
   store: ObjectStore,
   options: { seed?: number; faults?: readonly Fault[] } = {},
-): ObjectStore & { faults: Fault[] } {
+): FaultyStore {
   const faults: Fault[] = [...(options.faults ?? [])];
   const random = randomFrom(options.seed ?? 1);
 
