@@ -69,7 +69,7 @@ export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>)
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason;
         const reason = networkFailure(error, purpose);
-        if (isBrowser() && troubleOf(reason).network === true && (await isReachable(signed.url))) {
+        if (isBrowser() && troubleOf(reason).network === true && (await plane.send.reaches?.(signed.url))) {
           throw failure(
             "ERR_CORS",
             `the browser does not let this page talk to ${purpose.store}. ${corsRule()}`,
@@ -114,19 +114,4 @@ export function corsRule(): string {
     `"AllowedMethods": ["GET", "HEAD", "PUT", "DELETE"], "AllowedHeaders": ["*"], ` +
     `"ExposeHeaders": ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"]}`
   );
-}
-
-/**
- * A page learns nothing from a failed `fetch`; but when its server answers a request that CORS is not asked about, it was
- * CORS. It never is on the page's own origin.
- */
-export async function isReachable(url: string): Promise<boolean> {
-  const root = new URL("/", url);
-  if (root.origin === globalThis.location?.origin) return false;
-  try {
-    await fetch(root, { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -33,7 +33,14 @@ export interface Incoming {
 }
 
 /** Rejects when no answer comes, with `Silence` after a time-out. A status is never an error here. */
-export type Send = (request: Outgoing) => Promise<Incoming>;
+export interface Send {
+  (request: Outgoing): Promise<Incoming>;
+  /**
+   * A page learns nothing from a failed `fetch`; but when its server answers a request that CORS is not asked about, it
+   * was CORS. It never is on the page's own origin, nor offline.
+   */
+  reaches?(url: string): Promise<boolean>;
+}
 
 export type FetchLike = (input: string, init: any) => Promise<Response>;
 
@@ -147,7 +154,7 @@ export function interruption(signal: AbortSignal | undefined) {
 
 /** The transport over `fetch`. `custom` takes the place of the global one, which is read at each call. */
 export function fetchSend(custom?: FetchLike): Send {
-  return async ({ method, url, headers, body, signal, headersTimeout, silence }) => {
+  const send: Send = async ({ method, url, headers, body, signal, headersTimeout, silence }) => {
     const { signal: inner, watchdog, settle } = interruption(signal);
     const size = body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.size;
     // What is sent cannot be seen here, so an upload gets the time that a slow line needs.
@@ -169,4 +176,16 @@ export function fetchSend(custom?: FetchLike): Send {
       throw settle(error);
     }
   };
+  send.reaches = async (url) => {
+    const { origin } = new URL(url);
+    if (origin === globalThis.location?.origin || globalThis.navigator?.onLine === false) return false;
+    try {
+      const init: RequestInit = { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) };
+      await (custom ?? globalThis.fetch)(`${origin}/`, init);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return send;
 }

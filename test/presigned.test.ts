@@ -246,22 +246,53 @@ describe("failures are told apart by code", () => {
     expect(text).not.toContain("top-secret");
   });
 
-  test("in a page, a server that answers all but the page is CORS, and the error says what to allow", async () => {
-    const page = { origin: "https://page.test", href: "https://page.test/" };
+  describe("in a page", () => {
     const real = globalThis.fetch;
-    vi.stubGlobal("document", {});
-    vi.stubGlobal("location", page);
-    vi.stubGlobal("process", { ...process, versions: {} });
-    vi.stubGlobal("fetch", (input: string, init: RequestInit) => real(input, { ...init, mode: "cors" } as RequestInit));
-    try {
-      server.intercept = () => Promise.reject(new TypeError("Failed to fetch"));
-      const error = await failing(server.store().get("k"));
-      expect(error).toMatchObject({ code: "ERR_CORS" });
-      expect(error.message).toContain('"https://page.test"');
-      expect(error.message).toContain("allowedOrigins");
-    } finally {
-      vi.unstubAllGlobals();
-    }
+    beforeEach(() => {
+      vi.stubGlobal("document", {});
+      vi.stubGlobal("location", { origin: "https://page.test", href: "https://page.test/" });
+      vi.stubGlobal("process", { ...process, versions: {} });
+      vi.stubGlobal("navigator", { onLine: true });
+      vi.stubGlobal("fetch", () => Promise.reject(new Error("the fetch that was given takes the place of this one")));
+    });
+    afterEach(() => vi.unstubAllGlobals());
+
+    const broken = () => Promise.reject(new TypeError("Failed to fetch"));
+    const isHandler = (url: URL) => url.href === server.url;
+
+    test.each([
+      ["handler", "allowedOrigins"],
+      ["bucket", "ExposeHeaders"],
+    ] as const)(
+      "a %s that answers all but the page is CORS, and the error says what to allow",
+      async (who, missing) => {
+        server.intercept = (url, init) => {
+          if (init.mode === "no-cors") return new Response(null);
+          if (isHandler(url) === (who === "handler")) return broken();
+          return real(url, init);
+        };
+        const error = await failing(server.store().get("k"));
+        expect(error).toMatchObject({ code: "ERR_CORS" });
+        expect(error.message).toContain('"https://page.test"');
+        expect(error.message).toContain(missing);
+      },
+    );
+
+    test("nobody that answers is no CORS", async () => {
+      server.intercept = broken;
+      expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
+    });
+
+    test("who is offline is not asked, and it is no CORS", async () => {
+      vi.stubGlobal("navigator", { onLine: false });
+      const modes: unknown[] = [];
+      server.intercept = (_, { mode }) => {
+        modes.push(mode);
+        return mode === "no-cors" ? new Response(null) : broken();
+      };
+      expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
+      expect(new Set(modes)).toEqual(new Set([undefined]));
+    });
   });
 });
 

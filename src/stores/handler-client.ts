@@ -3,7 +3,6 @@ import { concat, utf8 } from "../bytes.js";
 import type { StoreClock } from "../clock.js";
 import type { ErrorCode } from "../errors.js";
 import type { SignedRequest } from "../internals.js";
-import { isReachable } from "../perform.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, VERSION, type PresignRequest } from "../protocol.js";
 import { failure, networkFailure, troubleOf } from "../refusal.js";
 import { LIMITS } from "../retry.js";
@@ -137,7 +136,7 @@ export function handlerClient(
       if (error instanceof Malformed) throw error;
       if (outgoing.signal?.aborted === true) throw outgoing.signal.reason;
       const reason = networkFailure(error, { store, action: "" });
-      if (response === undefined && isBrowser() && troubleOf(reason).network === true && (await isReachable(url))) {
+      if (response === undefined && isBrowser() && troubleOf(reason).network && (await send.reaches?.(url))) {
         const origin = JSON.stringify(globalThis.location?.origin);
         throw fail(
           "ERR_CORS",
