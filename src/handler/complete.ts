@@ -76,12 +76,8 @@ export async function abort(
   } catch (refusal) {
     const proof = await proofOf(http, id);
     // The refusal stands, whatever comes of it; then the bucket's lifecycle rule has to do.
-    if (proof !== undefined) {
-      await uploads
-        .find(id, key)
-        .then((record) => record?.starter === proof && remove())
-        .catch(() => {});
-    }
+    const record = proof === undefined ? undefined : await uploads.find(id, key).catch(() => undefined);
+    if (record?.starter !== undefined && record.starter === proof) await remove().catch(() => {});
     throw refusal;
   }
   if ((await uploads.find(id, key)) !== undefined) await remove();
