@@ -1,3 +1,4 @@
+import { revive } from "./revive.js";
 import type { Bytes, Codec } from "./types.js";
 
 /**
@@ -14,7 +15,7 @@ export function decodeValue(codec: string, body: Bytes, codecs: readonly Codec[]
     case "bytes":
       return body;
     case "tagged":
-      return import("./revive.js").then(({ revive }) => revive(JSON.parse(decodeText(body))));
+      return revive(JSON.parse(decodeText(body)));
   }
   const own = codecs.find(({ name }) => name === codec);
   if (own === undefined) throw new Error(`the entry was written by the codec "${codec}", which is not in \`codecs\``);

@@ -7,6 +7,7 @@ import { concat } from "./bytes.js";
 import { Download } from "./download.js";
 import { hasMarker } from "./entry.js";
 import { READ_ALL, type WriteCondition } from "./internals.js";
+import { uploadParts } from "./multipart.js";
 import type { MultipartUpload, PutOperation } from "./operations.js";
 import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
 import { failure, troubleOf, type Purpose } from "./refusal.js";
@@ -257,7 +258,6 @@ export function objectClient(plane: Plane): ObjectClient {
     } else {
       throw new TypeError("a store takes a Uint8Array, a Blob or a ReadableStream of bytes");
     }
-    const { uploadParts } = await import("./multipart.js");
     const upload = plane.upload(operation);
     const complete: MultipartUpload["complete"] = (uploadId, parts, condition, end) =>
       conditional(condition, (left) => upload.complete(uploadId, parts, left, end));

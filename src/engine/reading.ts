@@ -3,6 +3,7 @@ import { readAll } from "../body.js";
 import { decodeForeign, decodeValue } from "../decode.js";
 import { isExpired, parseMetadata } from "../entry.js";
 import { BucketCacheError, isBucketCacheError } from "../errors.js";
+import { gunzip } from "../gzip.js";
 import { internalsOf, READ_ALL, type ReadAll, type WriteCondition } from "../internals.js";
 import type { ExpiredObject, Layers, Reading } from "../layers.js";
 import type { EntryInfo, MemoryNode } from "../lru.js";
@@ -151,7 +152,7 @@ async function open(
   let value: unknown;
   try {
     const gzipped = opened.compressed && (opened.codec !== undefined || isGzip(body));
-    decoded = gzipped ? await (await import("../gzip.js")).gunzip(body, maxValueBytes) : body;
+    decoded = gzipped ? await gunzip(body, maxValueBytes) : body;
     value = await (opened.codec === undefined
       ? decodeForeign(decoded)
       : decodeValue(opened.codec, decoded, layers.settings.codecs));

@@ -2,6 +2,7 @@ import { untilAborted } from "../abort.js";
 import { bodyStream } from "../body.js";
 import { isBody } from "../encoding.js";
 import { BucketCacheError, isUnavailable } from "../errors.js";
+import { gunzipStream } from "../gzip.js";
 import type { WriteCondition } from "../internals.js";
 import type { Layers } from "../layers.js";
 import { resolveEntry } from "../settings.js";
@@ -104,7 +105,6 @@ export async function openEntry(
   let stream = got.body;
   if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length));
   if (entry.compressed && !raw) {
-    const { gunzipStream } = await import("../gzip.js");
     if (entry.codec === undefined) {
       // Python's `S3Cache` flags streams as compressed which it stores plain.
       const peeked = await peek(stream);

@@ -1,3 +1,4 @@
+import { compressible, gzipStream } from "../gzip.js";
 import type { WriteCondition } from "../internals.js";
 import type { Layers } from "../layers.js";
 import type { EntryPolicy } from "../settings.js";
@@ -41,11 +42,10 @@ export async function putBody(
       // A stream cannot be written twice, so its end must be right the first time. Who may only write does without.
       await headObject(layers, key, options.signal ?? undefined).catch(() => undefined);
     }
-    const gzip = policy.compress === false ? undefined : await import("../gzip.js");
-    const compressed = policy.compress === "auto" ? gzip?.compressible(contentType) === true : policy.compress;
+    const compressed = policy.compress === "auto" ? compressible(contentType) : policy.compress;
     if ("getReader" in body) payload = watched(body, (reason) => (failure ??= new SourceFailure(reason)));
-    if (compressed && gzip !== undefined) {
-      payload = gzip.gzipStream("getReader" in payload ? payload : (payload.stream() as ReadableStream<Bytes>));
+    if (compressed) {
+      payload = gzipStream("getReader" in payload ? payload : (payload.stream() as ReadableStream<Bytes>));
     }
     let size = 0;
     await put(

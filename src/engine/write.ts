@@ -3,6 +3,7 @@ import type { Encoded } from "../codec.js";
 import { keptValue, type Snapshot } from "../encoding.js";
 import { cacheControl, formatMetadata, newNonce } from "../entry.js";
 import { isBucketCacheError, isUnavailable } from "../errors.js";
+import { gzip } from "../gzip.js";
 import { internalsOf, type WriteCondition } from "../internals.js";
 import type { Found, Layers } from "../layers.js";
 import type { EntryInfo } from "../lru.js";
@@ -214,7 +215,7 @@ async function putValue(
   const compress = policy.compress === true || (policy.compress === "auto" && body.byteLength >= COMPRESS_FROM);
   let compressed = false;
   if (compress) {
-    const gzipped = await (await import("../gzip.js")).gzip(body);
+    const gzipped = await gzip(body);
     compressed = policy.compress === true || gzipped.byteLength < body.byteLength;
     if (compressed) body = gzipped;
   }

@@ -2,6 +2,7 @@
 import { readAll } from "../body.js";
 import type { StoreClock } from "../clock.js";
 import { parseMetadata } from "../entry.js";
+import { gunzipStream } from "../gzip.js";
 import type { SignedRequest } from "../internals.js";
 import { conditionHeaders, type Operation } from "../operations.js";
 import { failure } from "../refusal.js";
@@ -82,7 +83,6 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
     let plain = body;
     // What was signed says that the body is not compressed.
     if (asked.kind !== "damaged" && (asked.kind === "entry" ? asked.meta : asked).compressed) {
-      const { gunzipStream } = await import("../gzip.js");
       const stream =
         "getReader" in body ? body : (body instanceof Uint8Array ? new Blob([body as Bytes]) : body).stream();
       plain = gunzipStream(stream as ReadableStream<Bytes>);
