@@ -367,13 +367,13 @@ describe("a file store", () => {
     for (const directory of [place, join(place, "below")]) {
       const store = fileStore({ directory });
       for (const call of [
-        store.get("a/b"),
-        store.head("a"),
-        keysOf(store),
-        store.put("a", utf8("x"), PLAIN),
-        store.delete("a"),
+        () => store.get("a/b"),
+        () => store.head("a"),
+        () => keysOf(store),
+        () => store.put("a", utf8("x"), PLAIN),
+        () => store.delete("a"),
       ]) {
-        const error = await failure(call);
+        const error = await failure(call());
         expect(error.code).toBe("ERR_STORE");
         expect(error.store).toBe("file");
         expect(error.message).toMatch(/ENOTDIR|EEXIST/);
