@@ -153,14 +153,14 @@ describe("a store that refuses", () => {
     const { cache } = make({ store: failing(code) });
     const fn = vi.fn(() => 1);
     for (const call of [
-      cache.get("k"),
-      cache.getOrSet("k", fn),
-      cache.wrap(fn, { name: "f" })(),
-      cache.getOrSetStream("k", fn as never),
-      cache.set("k", 1),
-      cache.has("k"),
+      () => cache.get("k"),
+      () => cache.getOrSet("k", fn),
+      () => cache.wrap(fn, { name: "f" })(),
+      () => cache.getOrSetStream("k", fn as never),
+      () => cache.set("k", 1),
+      () => cache.has("k"),
     ]) {
-      await expect(call).rejects.toMatchObject({ code });
+      await expect(call()).rejects.toMatchObject({ code });
     }
     expect(fn).not.toHaveBeenCalled();
   });
@@ -313,13 +313,13 @@ describe("errors", () => {
       5,
     ]) {
       for (const call of [
-        cache.get(key as string),
-        cache.set(key as string, 1),
-        cache.delete(key as string),
-        cache.has(key as string),
-        cache.deleteMany(["fine", key as string]),
+        () => cache.get(key as string),
+        () => cache.set(key as string, 1),
+        () => cache.delete(key as string),
+        () => cache.has(key as string),
+        () => cache.deleteMany(["fine", key as string]),
       ]) {
-        await expect(call).rejects.toThrow(TypeError);
+        await expect(call()).rejects.toThrow(TypeError);
       }
     }
     await expect(cache.getOrSet("k", "value" as never)).rejects.toThrow(/getOrSet needs a function/);

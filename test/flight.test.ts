@@ -260,30 +260,30 @@ describe("abort", () => {
     const never = vi.fn(() => 1);
     const wrapped = cache.wrap(never, { name: "f" }).with({ signal });
     for (const call of [
-      cache.get("k", { signal }),
-      cache.getEntry("k", { signal }),
-      cache.getStream("k", { signal }),
-      cache.getResponse("k", { signal }),
-      cache.set("k", 1, { signal }),
-      cache.set("k", new Blob(["a"]), { signal }),
-      cache.getOrSet("k", never, { signal }),
-      cache.getOrSetStream("k", never as never, { signal }),
-      cache.has("k", { signal }),
-      cache.delete("k", { signal }),
-      cache.getMany(["k"], { signal }),
-      cache.setMany([{ key: "k", value: 1 }], { signal }),
-      cache.deleteMany(["k"], { signal }),
-      cache.clear({ all: true, signal }),
-      cache.list({ signal }).next(),
-      cache.presign("k", { signal }),
-      cache.flush({ signal }),
-      wrapped(),
-      wrapped.refresh(),
-      wrapped.peek(),
-      wrapped.invalidate(),
-      wrapped.presign(),
+      () => cache.get("k", { signal }),
+      () => cache.getEntry("k", { signal }),
+      () => cache.getStream("k", { signal }),
+      () => cache.getResponse("k", { signal }),
+      () => cache.set("k", 1, { signal }),
+      () => cache.set("k", new Blob(["a"]), { signal }),
+      () => cache.getOrSet("k", never, { signal }),
+      () => cache.getOrSetStream("k", never as never, { signal }),
+      () => cache.has("k", { signal }),
+      () => cache.delete("k", { signal }),
+      () => cache.getMany(["k"], { signal }),
+      () => cache.setMany([{ key: "k", value: 1 }], { signal }),
+      () => cache.deleteMany(["k"], { signal }),
+      () => cache.clear({ all: true, signal }),
+      () => cache.list({ signal }).next(),
+      () => cache.presign("k", { signal }),
+      () => cache.flush({ signal }),
+      () => wrapped(),
+      () => wrapped.refresh(),
+      () => wrapped.peek(),
+      () => wrapped.invalidate(),
+      () => wrapped.presign(),
     ]) {
-      await expect(call).rejects.toBe(reason);
+      await expect(call()).rejects.toBe(reason);
     }
     expect(never).not.toHaveBeenCalled();
     expect(store.operations()).toEqual([]);
