@@ -55,6 +55,11 @@ inEachEngine((engine) => {
     test.each([
       ["nothing", [], "x-amz-meta-entry"],
       ["no entry", ["etag", "x-amz-meta-expires_at", "x-amz-meta-compressed"], "x-amz-meta-entry"],
+      [
+        "the entry alone",
+        ["x-amz-meta-entry"],
+        "hides etag, and perhaps x-amz-meta-expires_at and x-amz-meta-compressed",
+      ],
     ])("that exposes %s, ERR_CORS names what is missing and prints the rule", async (_, ExposeHeaders, missing) => {
       await site.cache({ prefix }).set("hidden", { n: 1 }, { ttl: "1h" });
       await setRule({ ExposeHeaders });

@@ -13,7 +13,7 @@ import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
 import { failure, troubleOf, type Purpose } from "./refusal.js";
 import { LIMITS } from "./retry.js";
 import { isBrowser } from "./runtime.js";
-import type { Incoming } from "./send.js";
+import { METADATA, type Incoming } from "./send.js";
 import type { Bytes, CallOptions, ObjectHead, ObjectStore, PutOptions } from "./types.js";
 
 export interface GetOptions extends CallOptions {
@@ -76,17 +76,23 @@ export function objectClient(plane: Plane): ObjectClient {
   function headOf(response: Incoming, key: string): ObjectHead {
     const range = /\/(\d+)$/.exec(response.header("content-range") ?? "");
     const modified = response.header("last-modified");
+    const etag = response.header("etag");
     const metadata = response.metadata();
-    if (metadata["entry"] === undefined && hasMarker(response.header("cache-control"))) {
-      response.cancel();
-      throw failure("ERR_CORS", `the answer of ${store} hides the metadata of the entry. ${corsRule()}`, {
-        store,
-        key,
-      });
+    if (hasMarker(response.header("cache-control"))) {
+      let hidden = metadata["entry"] === undefined ? "the metadata of the entry" : "";
+      // Stores send an ETag with every object. A page that sees none sees not all, and what it lacks may be there.
+      if (hidden === "" && etag === undefined && isBrowser()) {
+        const unseen = ["expires_at", "compressed"].filter((name) => metadata[name] === undefined);
+        if (unseen.length > 0) hidden = `etag, and perhaps ${unseen.map((name) => METADATA + name).join(" and ")}`;
+      }
+      if (hidden !== "") {
+        response.cancel();
+        throw failure("ERR_CORS", `the answer of ${store} hides ${hidden}. ${corsRule()}`, { store, key });
+      }
     }
     return {
       size: Number(range?.[1] ?? response.header("content-length") ?? 0),
-      etag: response.header("etag") ?? "",
+      etag: etag ?? "",
       lastModified: new Date(modified ?? NaN),
       contentType: response.header("content-type") ?? "application/octet-stream",
       metadata,

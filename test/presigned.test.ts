@@ -278,6 +278,42 @@ describe("failures are told apart by code", () => {
       },
     );
 
+    describe("a bucket that shows", () => {
+      const OURS = ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"];
+      /** Reads an entry through a rule that exposes just these. */
+      const through = async (exposed: string[], options: { ttl?: string; compress?: boolean }) => {
+        vi.unstubAllGlobals();
+        const far = there();
+        await far.set("shown", "x".repeat(5_000), { compress: false, ...options });
+        vi.stubGlobal("document", {});
+        vi.stubGlobal("process", { ...process, versions: {} });
+        server.intercept = async (url, init) => {
+          if (isHandler(url)) return real(url, init);
+          const answer = await real(url, init);
+          const headers = new Headers(answer.headers);
+          for (const name of OURS) if (!exposed.includes(name)) headers.delete(name);
+          return new Response(answer.body, { status: answer.status, headers });
+        };
+        return cacheOf().get("shown");
+      };
+
+      test.each<[string, string[], { ttl?: string; compress?: boolean }]>([
+        ["no more than the entry", ["x-amz-meta-entry"], {}],
+        ["no more than the entry", ["x-amz-meta-entry"], { ttl: "1h", compress: true }],
+        ["entry and end", OURS.slice(0, 2), { ttl: "1h", compress: true }],
+        ["entry and compression", [OURS[0]!, OURS[2]!], { ttl: "1h", compress: true }],
+      ])("%s: that is never taken for all, but an error that names the rest", async (_, exposed, options) => {
+        const error = await failing(through(exposed, options));
+        expect(error).toMatchObject({ code: "ERR_CORS", key: "cache/shown" });
+        expect(error.message).toMatch(/hides etag, and perhaps x-amz-meta-.*"ExposeHeaders"/);
+        for (const name of OURS) expect(error.message).toContain(name);
+      });
+
+      test.each([{}, { ttl: "1h" }, { compress: true }])("all of it, is read: %o", async (options) => {
+        expect(await through(OURS, options)).toBe("x".repeat(5_000));
+      });
+    });
+
     test("nobody that answers is no CORS", async () => {
       server.intercept = broken;
       expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
