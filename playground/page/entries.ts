@@ -59,6 +59,7 @@ async function show(session: Session): Promise<void> {
     // Asked for in one tick: one request to the handler for all of them.
     const found = await Promise.all(listed.map((object) => lookAt(session, object)));
     if (own !== turn) return;
+    note.classList.remove("failed");
     const entries = found.filter((entry) => entry !== undefined);
     entries.sort((a, b) => b.lastModified.getTime() - a.lastModified.getTime());
     replaceRows(entries.map((entry) => row(session, entry)));
@@ -67,8 +68,14 @@ async function show(session: Session): Promise<void> {
       entries.length === 0 ? "There is none yet." : `${isMore ? "The first " : ""}${entries.length}, ${total} in all.`;
     countDown();
   } catch (error) {
-    if (own === turn) note.textContent = explain(error);
+    if (own === turn) complain(error);
   }
+}
+
+function complain(error: unknown): void {
+  note.textContent = explain(error);
+  note.classList.add("failed");
+  announce(note.textContent);
 }
 
 async function lookAt(session: Session, object: ListedObject): Promise<Shown | undefined> {
@@ -165,7 +172,7 @@ async function remove(session: Session, key: string): Promise<void> {
     tellOtherTabs({ key, type: "delete" });
     announce(`${key} is deleted.`);
   } catch (error) {
-    note.textContent = explain(error);
+    complain(error);
   }
 }
 
@@ -177,6 +184,6 @@ async function clear(session: Session): Promise<void> {
     announce("All entries are deleted.");
     await show(session);
   } catch (error) {
-    note.textContent = explain(error);
+    complain(error);
   }
 }

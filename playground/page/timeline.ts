@@ -39,6 +39,11 @@ export function drawTimeline(into: HTMLElement, trace: Trace | undefined, lanes:
       svg("text", { x: 0, y: y + 19, class: "lane" }, LANE_NAMES[lane]),
       svg("rect", { x: LABELS, y: y + 4, width: track, height: ROW - 8, class: "track", rx: 4 }),
     );
+  });
+  // Before the bars, whose labels no line shall cross.
+  if (trace !== undefined) drawing.append(...axis(total, x, lanes.length * ROW));
+  lanes.forEach((lane, row) => {
+    const y = row * ROW;
     const own = spans.filter((span) => span.lane === lane);
     for (const span of own) {
       const left = x(span.startedAt);
@@ -54,7 +59,6 @@ export function drawTimeline(into: HTMLElement, trace: Trace | undefined, lanes:
     }
     if (own.length > 0) drawing.append(labelOf(own, { y, x, total, from: LABELS, to: LABELS + track }));
   });
-  if (trace !== undefined) drawing.append(...axis(total, x, lanes.length * ROW));
   into.replaceChildren(drawing);
 }
 
