@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -15,6 +18,8 @@ async function addressOf(options: Partial<S3StoreOptions> & Record<string, unkno
 beforeEach(() => {
   for (const name of ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
     vi.stubEnv(name, "");
+  for (const name of ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]) vi.stubEnv(name, "/nowhere");
+  vi.stubEnv("AWS_PROFILE", "");
 });
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -66,6 +71,40 @@ describe("where a bucket is", () => {
     vi.stubEnv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2");
     expect(await addressOf({})).toContain("http://127.0.0.1:2/");
     expect(await addressOf({ endpoint: "http://127.0.0.1:3" })).toContain("http://127.0.0.1:3/");
+  });
+
+  // The SDK remembers what it read of a file, so each has a name of its own.
+  test.each<[string, { profile?: string; config?: string; credentials?: string }]>([
+    ["of the default profile", { config: "[default]\nregion = eu-north-1\n" }],
+    ["of a named profile", { profile: "work", config: "[default]\nregion=a\n[profile work]\nregion=eu-west-3\n" }],
+    [
+      "of the credentials file before the other",
+      { config: "[default]\nregion=a-1", credentials: "[default]\nregion=b-1" },
+    ],
+    [
+      "among other settings, in CRLF",
+      { config: "[default]\r\noutput = json\r\nregion = sa-east-1\r\ns3 =\r\n  region = no\r\n" },
+    ],
+    ["with a comment behind it", { config: "# mine\n[default] ; really\nregion = eu-south-1 # Milan\n" }],
+    ["of a quoted profile", { profile: "my.work", config: '[profile "my.work"]\nregion = eu-south-2\n' }],
+    ["said twice", { config: "[default]\nregion = a-1\n[other]\n[default]\nregion = b-1\n" }],
+  ])("comes from the profile in use, as the SDK finds it: %s", async (name, { profile, config, credentials: keys }) => {
+    const folder = mkdtempSync(join(tmpdir(), "bucketcache-profile-"));
+    try {
+      const file = (kind: string) => join(folder, `${kind}-${name.replaceAll(" ", "-")}`);
+      if (config !== undefined) writeFileSync(file("config"), config);
+      if (keys !== undefined) writeFileSync(file("credentials"), keys);
+      vi.stubEnv("AWS_CONFIG_FILE", file("config"));
+      vi.stubEnv("AWS_SHARED_CREDENTIALS_FILE", file("credentials"));
+      vi.stubEnv("AWS_PROFILE", profile ?? "");
+      vi.stubEnv("AWS_REGION", undefined);
+      const region = await new S3Client({ credentials, ...(profile && { profile }) }).config.region();
+      expect(await addressOf({ region: undefined })).toContain(`.s3.${region}.`);
+      vi.stubEnv("AWS_REGION", "ap-south-1");
+      expect(await addressOf({ region: undefined })).toContain(".s3.ap-south-1.");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("is signed for us-east-1 at an endpoint without a region", async () => {

@@ -17,6 +17,7 @@ import { CredentialSource, type Credentials } from "../s3/credentials.js";
 import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../s3/endpoint.js";
 import { presignGrant } from "../s3/grants.js";
 import { nodeSend } from "../s3/node-send.js";
+import { profileRegion } from "../s3/profile.js";
 import { Signer } from "../s3/signer.js";
 import type { ObjectStore } from "../types.js";
 
@@ -88,8 +89,15 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     const address = own.endpoint ?? fromEnvironment;
     if (address !== undefined) parseEndpoint(address);
     const region =
-      own.region ?? environment("AWS_REGION") ?? environment("AWS_DEFAULT_REGION") ?? (address && "us-east-1");
-    if (region === undefined) throw new TypeError('s3Store needs a region, such as "eu-west-1", or AWS_REGION');
+      own.region ??
+      environment("AWS_REGION") ??
+      environment("AWS_DEFAULT_REGION") ??
+      (address === undefined ? profileRegion() : "us-east-1");
+    if (region === undefined) {
+      throw new TypeError(
+        's3Store needs a region, such as "eu-west-1": by this option, AWS_REGION or your AWS profile',
+      );
+    }
     const resolved = resolveEndpoint({ bucket, region, endpoint: address, forcePathStyle: own.forcePathStyle });
     endpoint = () => resolved;
     credentials = new CredentialSource(own.credentials, name);
