@@ -74,3 +74,8 @@ export function isBucketCacheError(value: unknown): value is BucketCacheError {
 export function isUnavailable(error: unknown): boolean {
   return isBucketCacheError(error) && (error.code === "ERR_UNAVAILABLE" || error.code === "ERR_TIMEOUT");
 }
+
+/** A condition failed, or what was read is gone: somebody else wrote. */
+export function isConflict(error: unknown): boolean {
+  return isBucketCacheError(error) && error.code === "ERR_CONFLICT";
+}

@@ -106,6 +106,36 @@ describe("a store that is down", () => {
     expect(await make({ store }).cache.get("k")).toBe("theirs");
   });
 
+  describe("a body that is overwritten while it is read on after a break", () => {
+    /** Whose reads end so, some times. */
+    function overwriting(times: number): ObjectStore {
+      const store = memoryStore();
+      return {
+        ...store,
+        async get(key, options) {
+          const got = await store.get(key, options);
+          if (typeof got !== "object" || times-- <= 0) return got;
+          await got.body.cancel();
+          await store.put(key, new TextEncoder().encode(`"newer ${times}"`), { contentType: "", metadata: {} });
+          const error = new BucketCacheError("ERR_CONFLICT", "the object changed while it was read");
+          return { ...got, body: new ReadableStream({ start: (controller) => controller.error(error) }) };
+        },
+      };
+    }
+
+    test("is read again, and its newest value is the answer", async () => {
+      const { cache } = make({ store: overwriting(2), memory: false });
+      await cache.set("k", "old");
+      expect(await cache.get("k")).toBe("newer 0");
+    });
+
+    test("is a conflict in the end, when that never stops", async () => {
+      const { cache } = make({ store: overwriting(Infinity), memory: false });
+      await cache.set("k", "old");
+      await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_CONFLICT" });
+    });
+  });
+
   test("a transfer that breaks off is an outage, never damage", async () => {
     const store = faultyStore(memoryStore());
     const { cache, other } = make({ store });

@@ -2,7 +2,7 @@
 import { readAll } from "../body.js";
 import { decodeForeign, decodeValue } from "../decode.js";
 import { isExpired, parseMetadata } from "../entry.js";
-import { BucketCacheError, isBucketCacheError } from "../errors.js";
+import { BucketCacheError, isBucketCacheError, isConflict } from "../errors.js";
 import { gunzip } from "../gzip.js";
 import { internalsOf, READ_ALL, type ReadAll, type WriteCondition } from "../internals.js";
 import type { ExpiredObject, Layers, Reading } from "../layers.js";
@@ -13,6 +13,9 @@ import type { Bytes, CallOptions, ObjectHead, ObjectStore } from "../types.js";
 
 /** In a page a condition costs a preflight request each time: below this a plain GET is cheaper. Bytes. */
 const PREFLIGHT = 65_536;
+
+/** How often an object is read that others overwrite all the time. */
+const ATTEMPTS = 3;
 
 type Opened = Omit<Reading, "tell">;
 
@@ -60,7 +63,7 @@ async function ask(
         expired: undefined,
       };
     } else {
-      opened = typeof got === "object" ? await open(layers, key, got, signal, token) : ABSENT;
+      opened = typeof got === "object" ? await openNewest(layers, key, got, signal, token) : ABSENT;
     }
     let isTold = false;
     const tell = (isHit: boolean): void => {
@@ -126,6 +129,26 @@ async function counted<T extends ObjectHead | "not-modified" | undefined>(
       return undefined;
     }
     throw failure;
+  }
+}
+
+/** As `open`. What is overwritten while its body is read on after a break is read again: who reads wants a value. */
+async function openNewest(
+  layers: Layers,
+  key: string,
+  got: Got,
+  signal: AbortSignal | undefined,
+  token: Token,
+): Promise<Opened> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open(layers, key, got, signal, token);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isConflict(error)) throw error;
+    }
+    const again = await getObject(layers, key, { signal });
+    if (typeof again !== "object") return ABSENT;
+    got = again;
   }
 }
 

@@ -1,7 +1,7 @@
 import { untilAborted } from "../abort.js";
 import { bodyStream } from "../body.js";
 import { isBody } from "../encoding.js";
-import { BucketCacheError, isUnavailable } from "../errors.js";
+import { BucketCacheError, isConflict, isUnavailable } from "../errors.js";
 import { gunzipStream } from "../gzip.js";
 import type { WriteCondition } from "../internals.js";
 import type { Layers } from "../layers.js";
@@ -19,7 +19,7 @@ import type {
 import { discardBody, getObject, isGzip, judge, type Judgement, miss } from "./reading.js";
 import { discardExpired } from "./remove.js";
 import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
-import { emitSet, isConflict } from "./write.js";
+import { emitSet } from "./write.js";
 
 const OCTETS = "application/octet-stream";
 

@@ -2,7 +2,7 @@ import { untilAborted } from "../abort.js";
 import type { Encoded } from "../codec.js";
 import { keptValue, type Snapshot } from "../encoding.js";
 import { cacheControl, formatMetadata, newNonce } from "../entry.js";
-import { isBucketCacheError, isUnavailable } from "../errors.js";
+import { isConflict, isUnavailable } from "../errors.js";
 import { gzip } from "../gzip.js";
 import { internalsOf, type WriteCondition } from "../internals.js";
 import type { Found, Layers } from "../layers.js";
@@ -289,10 +289,6 @@ export async function put(
   } catch (error) {
     throw layers.failure(error, key, options.signal ?? undefined);
   }
-}
-
-export function isConflict(error: unknown): boolean {
-  return isBucketCacheError(error) && error.code === "ERR_CONFLICT";
 }
 
 export function stampsExpiry(layers: Layers): boolean {
