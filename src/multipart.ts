@@ -4,6 +4,7 @@ import type { UploadedPart, WriteCondition } from "./internals.js";
 import type { MultipartUpload } from "./operations.js";
 import { failure, type Purpose } from "./refusal.js";
 import { perform, type Plane } from "./perform.js";
+import { isBrowser } from "./runtime.js";
 import type { Begun } from "./request.js";
 import type { Progress } from "./types.js";
 
@@ -176,7 +177,11 @@ function partsOfStream(begun: Begun, partSize: number): Parts {
         if (fits.byteLength < next.byteLength) rest = next.subarray(fits.byteLength);
       }
       if (size === 0) return undefined;
-      return { body: buffer.subarray(0, size), size, release: () => void free.push(buffer) };
+      const body = buffer.subarray(0, size);
+      if (!isBrowser()) return { body, size, release: () => void free.push(buffer) };
+      // A page gives the bytes to the browser, and has the buffer back at once.
+      free.push(buffer);
+      return { body: new Blob([body as Uint8Array<ArrayBuffer>]), size, release() {} };
     },
     cancel(reason) {
       if (cancelled) return;

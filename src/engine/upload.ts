@@ -2,6 +2,7 @@ import { compressible, gzipStream } from "../gzip.js";
 import type { WriteCondition } from "../internals.js";
 import type { Layers } from "../layers.js";
 import type { EntryPolicy } from "../settings.js";
+import { isBrowser } from "../runtime.js";
 import type { Bytes, SetOptions } from "../types.js";
 import { headObject } from "./reading.js";
 import { emitSet, type Extras, put, replacing, settle, stampsExpiry, supersede } from "./write.js";
@@ -45,7 +46,7 @@ export async function putBody(
     const compressed = policy.compress === "auto" ? compressible(contentType) : policy.compress;
     if ("getReader" in body) payload = watched(body, (reason) => (failure ??= new SourceFailure(reason)));
     if (compressed) {
-      payload = gzipStream("getReader" in payload ? payload : (payload.stream() as ReadableStream<Bytes>));
+      payload = gzipStream("getReader" in payload ? payload : chunksOf(payload));
     }
     let size = 0;
     await put(
@@ -69,6 +70,37 @@ export async function putBody(
     if ("getReader" in payload && !payload.locked) payload.cancel(error).catch(() => undefined);
     throw options.signal?.aborted === true ? error : (failure ?? error);
   }
+}
+
+/** How much of a Blob is read at once. Bytes. */
+const CHUNK = 65_536;
+
+/**
+ * The bytes of a Blob. In a page all come in one buffer, in turn: else each chunk would wait to be collected, some 40 MiB
+ * of them. The platform's gzip is done with a chunk before it asks for the next.
+ */
+function chunksOf(blob: Blob): ReadableStream<Bytes> {
+  const stream = blob.stream() as ReadableStream<Bytes>;
+  if (!isBrowser()) return stream;
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch {
+    return stream;
+  }
+  let buffer = new ArrayBuffer(CHUNK);
+  return new ReadableStream<Bytes>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read(new Uint8Array(buffer));
+        if (done) return controller.close();
+        buffer = value.buffer;
+        controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** Notes what a stream fails with: a store can only say that a body broke off. */
