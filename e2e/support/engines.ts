@@ -5,8 +5,8 @@ import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, inject } from "vitest";
 import type * as page from "../page/lib.js";
 import type { Engine as EngineName } from "../../test/support/browsers.js";
+import { startWebDriver, type WebDriver, type WebDriverTab } from "../../test/support/webdriver.js";
 import { keep, KEPT, type Tab } from "./tab.js";
-import { startWebDriver } from "./webdriver.js";
 
 export type { Tab };
 
@@ -77,10 +77,33 @@ async function startDriver(name: EngineName): Promise<Driver> {
       return playwrightDriver(await firefox.launch(browsers.firefox));
     case "webkit": {
       const found = browsers.webkit;
-      if (found.kind === "webdriver") return startWebDriver(found);
+      if (found.kind === "webdriver") return webDriverDriver(await startWebDriver(found));
       return playwrightDriver(await webkit.launch({ executablePath: found.executablePath }));
     }
   }
+}
+
+function webDriverDriver(browser: WebDriver): Driver {
+  let tabs: WebDriverTab[] = [];
+  return {
+    async tab(): Promise<Tab> {
+      const tab = await browser.tab();
+      tabs.push(tab);
+      return {
+        goto: tab.goto,
+        run: (code: (argument: never) => unknown, argument?: unknown) => tab.call(String(code), argument) as never,
+      };
+    },
+    async endTest(failure) {
+      const ended = tabs;
+      tabs = [];
+      for (const [index, tab] of ended.entries()) {
+        if (failure !== undefined) await keep(`${failure}-${index + 1}.html`, tab.source);
+        await tab.close();
+      }
+    },
+    close: browser.close,
+  };
 }
 
 function playwrightDriver(browser: Browser): Driver {

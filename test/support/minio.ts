@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory, findProgram, isExecutable, runLong, say, succeeds, withLock } from "./tools.js";
+import { cacheDirectory, findProgram, freePort, isExecutable, runLong, say, succeeds, withLock } from "./tools.js";
 
 /** How to reach the S3 server of this test run; it may be told to other processes. */
 export interface Minio {
@@ -164,12 +163,4 @@ async function ready(endpoint: string, failed: () => string | undefined): Promis
     if (Date.now() > end) throw new Error(`${endpoint} does not answer`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -10,10 +10,9 @@ import * as testing from "bucketcache/testing";
 const imported = [core, handler, memory, presigned, s3, testing].flatMap((module) => Object.keys(module));
 
 interface Env {
-  ENDPOINT: string;
-  BUCKET: string;
-  ACCESS_KEY_ID: string;
-  SECRET_ACCESS_KEY: string;
+  ACCOUNT_ID: string;
+  R2_ACCESS_KEY_ID: string;
+  R2_SECRET_ACCESS_KEY: string;
   /** Answers `GET /gate` when it is opened. */
   GATE: string;
 }
@@ -25,19 +24,26 @@ interface Context {
 const made = core.createCache({ store: memory.memoryStore() });
 let opened: { cache: core.Cache; slow: core.Wrapped<(key: string) => Promise<string>> } | undefined;
 
-function open(env: Env): NonNullable<typeof opened> {
-  const cache = core.createCache({
-    store: s3.s3Store({
-      bucket: env.BUCKET,
-      endpoint: env.ENDPOINT,
-      credentials: { accessKeyId: env.ACCESS_KEY_ID, secretAccessKey: env.SECRET_ACCESS_KEY },
-    }),
-    prefix: "requests/",
+/** As R2 is configured, by its S3 endpoint. */
+const r2 = (env: Env, bucket: string) =>
+  s3.s3Store({
+    bucket,
+    endpoint: `https://${env.ACCOUNT_ID}.r2.cloudflarestorage.com`,
+    region: "auto",
+    credentials: { accessKeyId: env.R2_ACCESS_KEY_ID, secretAccessKey: env.R2_SECRET_ACCESS_KEY },
   });
+
+function open(env: Env): NonNullable<typeof opened> {
+  const cache = core.createCache({ store: r2(env, "my-results"), prefix: "requests/" });
   const slow = cache.wrap(async (key: string) => `${key}: ${await (await fetch(`${env.GATE}/gate`)).text()}`, {
     name: "slow",
   });
   return { cache, slow };
+}
+
+/** More than a part, of a length that nobody knows beforehand. */
+async function* megabytes(count: number): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < count; i++) yield new Uint8Array(1 << 20);
 }
 
 const ROUTES: Record<
@@ -71,12 +77,14 @@ const ROUTES: Record<
     await cache.setMany(["xml/a", "xml/b&c"].map((key) => ({ key, value: key })));
     const keys = [];
     for await (const { key } of cache.list({ prefix: "xml/" })) keys.push(key);
+    await cache.set("xml/large", megabytes(9), { compress: false });
+    const size = (await cache.getEntry<Uint8Array>("xml/large"))?.size;
     await cache.clear({ prefix: "xml/" });
     const left = await cache.getMany(keys);
-    const credentials = { accessKeyId: env.ACCESS_KEY_ID, secretAccessKey: env.SECRET_ACCESS_KEY };
-    const elsewhere = s3.s3Store({ bucket: "no-such-bucket", endpoint: env.ENDPOINT, credentials });
-    const code = await elsewhere.get("key").catch((error: core.BucketCacheError) => error.code);
-    return { keys, left: left.filter((value) => value !== undefined), code, parser: "DOMParser" in globalThis };
+    const code = await r2(env, "no-such-bucket")
+      .get("key")
+      .catch((error: core.BucketCacheError) => error.code);
+    return { keys, size, left: left.filter((value) => value !== undefined), code, parser: "DOMParser" in globalThis };
   },
 };
 

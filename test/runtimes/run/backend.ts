@@ -11,6 +11,7 @@ import { startDevServer } from "bucketcache/dev";
 import { createPresignHandler, toNodeListener } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
 import { startMinio } from "../../support/minio.js";
+import { freePort } from "../../support/tools.js";
 import type { Bench, Config } from "../suite/bench.js";
 import { run as runTests, type Result } from "../suite/harness.js";
 import type { Message } from "../suite/index.js";
@@ -86,7 +87,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
       listener(request, response);
     });
   }
-  const nowhere = await closedPort();
+  const nowhere = `http://127.0.0.1:${await freePort()}`;
   const vectors = await readFile(join(ROOT, "schema/key-vectors.json"), "utf8");
 
   const backend: Backend = {
@@ -202,15 +203,6 @@ async function allowPages(
   };
   await client.send(new PutBucketCorsCommand({ Bucket: bucket, CORSConfiguration: { CORSRules: [rule] } }));
   client.destroy();
-}
-
-/** An address that was free a moment ago. */
-async function closedPort(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `http://127.0.0.1:${port}`;
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

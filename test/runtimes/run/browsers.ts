@@ -1,9 +1,9 @@
 // The three browser engines, each loading one page.
 import { chromium, firefox, webkit, type Browser } from "playwright";
 import { ensureBrowsers, type Engine } from "../../support/browsers.js";
+import { startWebDriver, type WebDriver } from "../../support/webdriver.js";
 import type { Run } from "./backend.js";
 import type { Runtime } from "./main.js";
-import { startWebDriver } from "./webdriver.js";
 
 /** A browser with one page. */
 export interface Page {
@@ -18,12 +18,24 @@ export interface Page {
 
 export async function openPage(engine: Engine): Promise<Page> {
   const found = await ensureBrowsers([engine]);
-  if (engine === "webkit" && found.webkit.kind === "webdriver") return startWebDriver(found.webkit);
+  if (engine === "webkit" && found.webkit.kind === "webdriver")
+    return webDriverPage(await startWebDriver(found.webkit, 300_000));
   // Playwright's own browsers and those of the system alike; no argument weakens what CORS promises.
   const launchers = { chromium, firefox, webkit };
   const { executablePath, channel } = found[engine] as { executablePath: string; channel?: string };
   const browser = await launchers[engine].launch({ executablePath, ...(channel !== undefined && { channel }) });
   return playwrightPage(browser);
+}
+
+async function webDriverPage(browser: WebDriver): Promise<Page> {
+  const tab = await browser.tab();
+  return {
+    version: browser.version,
+    open: tab.goto,
+    evaluate: (expression) => tab.call(`() => (${expression})`),
+    said: browser.said,
+    close: browser.close,
+  };
 }
 
 async function playwrightPage(browser: Browser): Promise<Page> {

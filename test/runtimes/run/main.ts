@@ -141,8 +141,9 @@ function report(rows: readonly Row[], file: string): void {
     name: title,
     status: trouble === undefined ? "passed" : "failed",
     message: trouble,
-    assertionResults: results.map(({ name, error }) => ({
+    assertionResults: results.map(({ name, milliseconds, error }) => ({
       fullName: name,
+      duration: milliseconds,
       status: error === undefined ? "passed" : "failed",
     })),
   }));

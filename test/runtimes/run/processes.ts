@@ -42,32 +42,16 @@ export function processRuntime(name: ProgramName, title: string): Runtime {
   };
 }
 
-interface Options {
-  env?: NodeJS.ProcessEnv;
-  cwd?: string;
-  /** Ends all that it starts, too: some programs do not pass on what ends them. */
-  group?: boolean;
-}
-
-export function start(program: string, args: readonly string[], { env, cwd, group = false }: Options = {}) {
+export function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", ...env },
-    detached: group,
-    ...(cwd !== undefined && { cwd }),
   });
   let output = "";
   const keep = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-8_000));
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  const kill = () => {
-    try {
-      if (group && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-      else child.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-  };
+  const kill = () => void child.kill("SIGKILL");
   process.once("exit", kill);
   const exit = new Promise<number | string>((resolve) => {
     child.on("error", (error) => resolve(error.message));

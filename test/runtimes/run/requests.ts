@@ -8,6 +8,7 @@ import { check, equal, until } from "../suite/expect.js";
 import type { Runner } from "../suite/harness.js";
 import type { Backend } from "./backend.js";
 import { bundle } from "./bundle.js";
+import { startR2 } from "./r2.js";
 import { worker } from "./workerd.js";
 
 /** Answers `/gate` when `/open` was asked. */
@@ -37,15 +38,9 @@ export async function requestChecks({
 }: Backend): Promise<{ register(runner: Runner): void; close(): Promise<void> }> {
   const folder = await bundle("requests", { requests: "test/runtimes/entries/requests.ts" });
   const gate = await startGate();
-  const miniflare: Miniflare = worker(folder, "requests.js", {
-    bindings: {
-      ENDPOINT: s3.endpoint,
-      BUCKET: s3.bucket,
-      ACCESS_KEY_ID: s3.credentials.accessKeyId,
-      SECRET_ACCESS_KEY: s3.credentials.secretAccessKey,
-      GATE: gate.url,
-    },
-  });
+  const r2 = await startR2("my-results", s3.credentials);
+  const { bindings, ...options } = r2.worker;
+  const miniflare: Miniflare = worker(folder, "requests.js", { ...options, bindings: { ...bindings, GATE: gate.url } });
 
   async function ask(route: string, key = ""): Promise<unknown> {
     const response = await miniflare.dispatchFetch(`http://worker.test/${route}?${new URLSearchParams({ key })}`);
@@ -89,7 +84,7 @@ export async function requestChecks({
 
       test("background writes are finished by waitUntil", async () => {
         equal(await ask("background", "late"), "answered", "the answer");
-        const cache = createCache({ store: s3Store(s3), prefix: "requests/", memory: false });
+        const cache = createCache({ store: s3Store(r2.config), prefix: "requests/", memory: false });
         await until(async () => (await cache.get("late")) === "written", "the write");
         await cache.close();
       });
@@ -97,7 +92,7 @@ export async function requestChecks({
       test("s3Store reads XML without DOMParser", async () => {
         equal(
           await ask("xml"),
-          { keys: ["xml/a", "xml/b&c"], left: [], code: "ERR_NO_SUCH_BUCKET", parser: false },
+          { keys: ["xml/a", "xml/b&c"], size: 9 << 20, left: [], code: "ERR_NO_SUCH_BUCKET", parser: false },
           "the answer",
         );
       });
@@ -105,6 +100,7 @@ export async function requestChecks({
     async close() {
       await miniflare.dispose();
       gate.close();
+      await r2.close();
     },
   };
 }

@@ -1,17 +1,12 @@
 // The starts of docs/runtimes.md, each run as it is printed, on its runtime.
-import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Response as MiniflareResponse, type Request as MiniflareRequest } from "miniflare";
 import { build } from "vite";
 import { createCache, type Cache } from "bucketcache";
 import { createPresignHandler, toNodeListener } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
-import { MemoryBackend } from "../../../src/dev/memory-backend.js";
-import { createS3Server } from "../../../src/dev/server.js";
-import { Storage } from "../../../src/dev/storage.js";
+import { freePort } from "../../support/tools.js";
 import { check, equal, until } from "../suite/expect.js";
 import type { Runner } from "../suite/harness.js";
 import { ALIAS } from "../alias.mjs";
@@ -20,6 +15,7 @@ import { openPage } from "./browsers.js";
 import { bundle, ROOT } from "./bundle.js";
 import { start } from "./processes.js";
 import { ensureProgram } from "./programs.js";
+import { startR2 } from "./r2.js";
 import { worker } from "./workerd.js";
 
 const REPORT = { month: "2026-11", rows: 3 };
@@ -58,7 +54,7 @@ export async function startChecks(
   /** A server in a process of its own: asked, looked after, ended. */
   async function serves(program: string, args: readonly string[]): Promise<void> {
     const port = await freePort();
-    const { kill, output } = start(program, args, { env: { ...env, PORT: `${port}` } });
+    const { kill, output } = start(program, args, { ...env, PORT: `${port}` });
     try {
       const ask = () => fetch(`http://127.0.0.1:${port}/?month=2026-11`).catch(() => undefined);
       let answer: Response | undefined;
@@ -74,7 +70,7 @@ export async function startChecks(
   return {
     register({ test }) {
       test("Node script", async () => {
-        const { exit, output } = start(process.execPath, [join(folder, "node.js")], { env });
+        const { exit, output } = start(process.execPath, [join(folder, "node.js")], env);
         equal(await exit, 0, output());
         check(output().includes("rows: 3"), output());
         await stored();
@@ -90,23 +86,15 @@ export async function startChecks(
       });
 
       test("Cloudflare Worker with R2", async () => {
-        const r2 = await startR2();
-        const miniflare = worker(folder, "worker.js", {
-          bindings: {
-            ACCOUNT_ID: "0123456789abcdef",
-            R2_ACCESS_KEY_ID: credentials.accessKeyId,
-            R2_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-          },
-          // Where the Worker believes R2 to be: the same bytes, to another socket.
-          outboundService: r2.forward,
-        });
+        const r2 = await startR2(STARTS, credentials);
+        const miniflare = worker(folder, "worker.js", r2.worker);
         try {
           for (let i = 0; i < 2; i++) {
             const answer = await miniflare.dispatchFetch("http://worker.test/?month=2026-11");
             equal(await answer.json(), REPORT, "the answer");
           }
-          await stored(createCache({ store: s3Store({ bucket: STARTS, ...r2.config, credentials }), memory: false }));
-          check(r2.hosts().has("0123456789abcdef.r2.cloudflarestorage.com"), [...r2.hosts()].join());
+          await stored(createCache({ store: s3Store(r2.config), memory: false }));
+          check(r2.asked() > 0, "R2 was not asked");
         } finally {
           await miniflare.dispose();
           await r2.close();
@@ -188,55 +176,9 @@ export async function startChecks(
       for (const name of Object.keys(env)) delete process.env[name];
     },
   };
-
-  /** An S3 server that wants the region "auto", as R2 does, behind R2's own name. */
-  async function startR2() {
-    const storage = new Storage(new MemoryBackend(), undefined);
-    storage.createBucket(STARTS, Date.now());
-    const { server } = createS3Server(storage, { ...credentials, region: "auto" });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    const hosts = new Set<string>();
-    return {
-      config: { endpoint: `http://127.0.0.1:${port}`, region: "auto" },
-      hosts: () => hosts,
-      async forward(request: MiniflareRequest): Promise<MiniflareResponse> {
-        const { host, pathname, search } = new URL(request.url);
-        hosts.add(host);
-        const body = Buffer.from(await request.arrayBuffer());
-        const headers = { ...Object.fromEntries(request.headers), host, "content-length": body.length };
-        return new Promise((resolve, reject) => {
-          const options = { host: "127.0.0.1", port, method: request.method, path: pathname + search, headers };
-          const outgoing = httpRequest(options, async (incoming) => {
-            const chunks = [];
-            for await (const chunk of incoming) chunks.push(chunk as Buffer);
-            const status = incoming.statusCode ?? 500;
-            const init = { status, headers: incoming.headers as Record<string, string> };
-            const bodyless = [204, 304].includes(status) || request.method === "HEAD";
-            resolve(new MiniflareResponse(bodyless ? null : Buffer.concat(chunks), init));
-          });
-          outgoing.on("error", reject);
-          outgoing.end(body);
-        });
-      },
-      close: () =>
-        new Promise<void>((resolve) => {
-          server.close(() => resolve());
-          server.closeAllConnections();
-        }),
-    };
-  }
 }
 
 /** Past the module runner: as Node itself loads it. */
 function load<T>(file: string): Promise<T> {
   return import(/* @vite-ignore */ pathToFileURL(file).href) as Promise<T>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

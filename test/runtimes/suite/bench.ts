@@ -29,7 +29,7 @@ export interface Config {
 export interface Bench {
   runner: Runner;
   config: Config;
-  kind: "s3" | "presigned" | "memory";
+  kind: "s3" | "presigned";
   /** Under it lies what Node wrote beforehand, and what Node reads afterwards. */
   prefix: string;
   /** A new one of the same bucket. */
