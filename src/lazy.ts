@@ -1,8 +1,9 @@
+import { BucketCacheError } from "./errors.js";
 import { isBrowser, isWorkerd } from "./runtime.js";
 
 /**
  * A part that is loaded when there is first work for it. Work begins in the order in which it was asked for; once the
- * part is there, at once. A part that cannot be loaded is asked for again by the next who needs it.
+ * part is there, at once. A part that cannot be loaded is `ERR_UNAVAILABLE`, and asked for again by the next who needs it.
  */
 export function lazy<M>(load: () => Promise<M>): <T>(work: (part: M) => Promise<T>) => Promise<T> {
   let part: M | undefined;
@@ -18,10 +19,14 @@ export function lazy<M>(load: () => Promise<M>): <T>(work: (part: M) => Promise<
         waiting--;
         return work((part = found));
       },
-      (error: unknown) => {
+      (cause: unknown) => {
         waiting--;
         loading = undefined;
-        throw error;
+        throw new BucketCacheError(
+          "ERR_UNAVAILABLE",
+          "a part of bucketcache could not be loaded: the page is offline, or its files have moved",
+          { cause },
+        );
       },
     );
   };
