@@ -153,7 +153,7 @@ export class Layers {
   /** Puts an isolated value into memory, where memory takes it. */
   keep(key: string, { value, copied }: Isolated, weight: number, info: EntryInfo, mayKeep: boolean): Found {
     const node = mayKeep ? this.memory?.set(key, value, copied, weight + key.length, info, Date.now()) : undefined;
-    return { ...info, value, copied, node };
+    return node ?? { ...info, value, copied, node };
   }
 
   /** What to throw for what a store threw: an abort is the caller's own reason, all else is a `BucketCacheError`. */

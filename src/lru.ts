@@ -16,25 +16,93 @@ export interface EntryInfo {
   keyHash: string | undefined;
 }
 
+/**
+ * Instants in memory count from here, in milliseconds: so they are small whole numbers, which V8 keeps in the object
+ * itself. Others take 16 bytes more each, and of a small entry most is what is kept beside its value.
+ */
+let epoch = 0;
+
+// Rounding comes last: it gives a small number where a difference of large ones stays large in kind.
+const compact = (seconds: number | undefined): number | undefined =>
+  seconds === undefined ? undefined : Math.round(seconds * 1000 - epoch);
+
+const seconds = (instant: number | undefined): number | undefined =>
+  instant === undefined ? undefined : (instant + epoch) / 1000;
+
 /** An entry in memory: a link of the recency list, and the end of the memo that a wrapped function keeps. */
-export interface MemoryNode extends EntryInfo {
-  readonly key: string;
-  value: unknown;
-  /** Bytes of the decoded body and of the keys, for `maxBytes`. */
-  weight: number;
-  /** `expiresAt` in milliseconds, `Infinity` for never: what a hit compares. */
-  deadline: number;
-  /** When the store last confirmed it, in milliseconds. */
-  checkedAt: number;
-  /** The memo of the wrapped function that owns this result, and the key in it. */
-  memo: Map<string, MemoryNode> | undefined;
-  memoKey: string;
-  /** The schema that this value is known to fit. */
-  validFor: StandardSchemaV1 | undefined;
+export class MemoryNode implements EntryInfo {
+  declare readonly key: string;
+  declare readonly value: unknown;
   /** Every caller gets a copy of its own. */
-  copied: boolean;
-  newer: MemoryNode | undefined;
-  older: MemoryNode | undefined;
+  declare readonly copied: boolean;
+  /** Bytes of the decoded body and of the keys, for `maxBytes`. */
+  declare weight: number;
+  declare readonly size: number;
+  declare readonly etag: string;
+  declare readonly contentType: string;
+  /** Given up for the memo, which proves the same, and is there anyway. */
+  declare keyHash: string | undefined;
+  /** The memo of the wrapped function that owns this result, and the key in it. */
+  declare memo: Map<string, MemoryNode> | undefined;
+  declare memoKey: string;
+  /** The schema that this value is known to fit. */
+  declare validFor: StandardSchemaV1 | undefined;
+  declare newer: MemoryNode | undefined;
+  declare older: MemoryNode | undefined;
+  // Since the epoch.
+  declare private readonly created: number | undefined;
+  declare private readonly ends: number | undefined;
+  declare private readonly modified: number | undefined;
+  declare private checked: number;
+
+  constructor(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo, checkedAt: number) {
+    epoch ||= Date.now();
+    this.key = key;
+    this.value = value;
+    this.copied = copied;
+    this.weight = weight;
+    this.size = info.size;
+    this.etag = info.etag;
+    this.contentType = info.contentType;
+    this.keyHash = info.keyHash;
+    this.created = compact(info.createdAt);
+    this.ends = compact(info.expiresAt);
+    this.modified = compact(info.lastModified && +info.lastModified / 1000);
+    this.checked = Math.round(checkedAt - epoch);
+    this.memo = this.validFor = this.newer = this.older = undefined;
+    this.memoKey = "";
+  }
+
+  /** A node is what was found, too. */
+  get node(): MemoryNode {
+    return this;
+  }
+
+  get createdAt(): number | undefined {
+    return seconds(this.created);
+  }
+
+  get expiresAt(): number | undefined {
+    return seconds(this.ends);
+  }
+
+  get lastModified(): Date | undefined {
+    return this.modified === undefined ? undefined : new Date(this.modified + epoch);
+  }
+
+  /** `expiresAt` in milliseconds, `Infinity` for never: what a hit compares. */
+  get deadline(): number {
+    return this.ends === undefined ? Infinity : this.ends + epoch;
+  }
+
+  /** When the store last confirmed it, in milliseconds. */
+  get checkedAt(): number {
+    return this.checked + epoch;
+  }
+
+  set checkedAt(milliseconds: number) {
+    this.checked = Math.round(milliseconds - epoch);
+  }
 }
 
 /**
@@ -88,26 +156,7 @@ export class Lru {
     const old = this.#nodes.get(key);
     if (old !== undefined) this.#remove(old);
     if (weight > this.#maxBytes) return undefined;
-    const node: MemoryNode = {
-      key,
-      value,
-      weight,
-      deadline: info.expiresAt === undefined ? Infinity : info.expiresAt * 1000,
-      checkedAt,
-      createdAt: info.createdAt,
-      expiresAt: info.expiresAt,
-      size: info.size,
-      etag: info.etag,
-      lastModified: info.lastModified,
-      contentType: info.contentType,
-      keyHash: info.keyHash,
-      memo: undefined,
-      memoKey: "",
-      validFor: undefined,
-      copied,
-      newer: undefined,
-      older: undefined,
-    };
+    const node = new MemoryNode(key, value, copied, weight, info, checkedAt);
     this.#nodes.set(key, node);
     this.#bytes += node.weight;
     this.#link(node);
@@ -124,6 +173,7 @@ export class Lru {
     node.memoKey = memoKey;
     node.weight += memoKey.length;
     this.#bytes += memoKey.length;
+    node.keyHash = undefined;
     memo.set(memoKey, node);
     this.#shrink();
   }

@@ -54,7 +54,9 @@ export class Functions {
       );
     }
     if (known !== undefined && !replace) return known;
-    const registration: Registration = { fn, strings: new Map(), texts: new Map() };
+    // What memory has of the function that is replaced stays reachable: the entries are the same.
+    const { strings, texts } = known ?? { strings: new Map(), texts: new Map() };
+    const registration: Registration = { fn, strings, texts };
     this.#byName.set(name, registration);
     return registration;
   }
@@ -187,7 +189,12 @@ class WrappedFunction {
 
   #identity(canonical: string): Identity {
     let hash: Promise<string | undefined> | undefined;
-    return { hash: () => (hash ??= keyHash(this.#options.name, canonical)) };
+    const { strings, texts } = this.#registration;
+    return {
+      hash: () => (hash ??= keyHash(this.#options.name, canonical)),
+      owns: ({ memo, memoKey }) =>
+        memo === texts ? memoKey === canonical : memo === strings && canonicalize([memoKey]) === canonical,
+    };
   }
 
   #request(self: unknown, args: Args, canonical: string, call: Call): LoadRequest {

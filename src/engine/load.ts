@@ -3,7 +3,7 @@ import { encode } from "../encoding.js";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "../errors.js";
 import type { WriteCondition } from "../internals.js";
 import type { Found, Layers, Reading } from "../layers.js";
-import type { MemoryNode } from "../lru.js";
+import type { EntryInfo, MemoryNode } from "../lru.js";
 import type { Token } from "../order.js";
 import { read } from "./reading.js";
 import { discardExpired } from "./remove.js";
@@ -15,6 +15,8 @@ import { storeLoaded } from "./write.js";
 export interface Identity {
   /** The `key` of the entry; undefined where the runtime cannot hash. */
   hash: () => Promise<string | undefined>;
+  /** Whether memory knows this node for it already. */
+  owns: (node: MemoryNode) => boolean;
 }
 
 /** One `wrap` call or `getOrSet`. */
@@ -50,7 +52,7 @@ export async function load(layers: Layers, request: LoadRequest): Promise<Found>
   const node = layers.recall(key);
   let checked: MemoryNode | undefined;
   if (node !== undefined) {
-    const accepted = await accept(layers, request, { ...node, node });
+    const accepted = await accept(layers, request, node);
     if (accepted !== undefined) {
       if (Date.now() - node.checkedAt < request.revalidateAfter) {
         layers.hitMemory(node, startedAt);
@@ -73,7 +75,7 @@ export async function find(
   call.signal?.throwIfAborted();
   const startedAt = performance.now();
   const node = layers.recall(key);
-  const inMemory = node && (await fit({ ...node, node }));
+  const inMemory = node && (await fit(node));
   const fromMemory = (node: MemoryNode, found: Found): { found: Found; source: "memory" } => {
     layers.hitMemory(node, startedAt);
     return { found, source: "memory" };
@@ -131,7 +133,7 @@ async function fly(
       if (!isBypassed(layers, error)) throw error;
       layers.events.error(layers.keyOf(key), error);
       // It has not ended, and nobody can say that it has changed.
-      if (node !== undefined) return { ...node, node };
+      if (node !== undefined) return node;
     }
     return await computeAndStore(layers, request, condition, token, signal);
   } finally {
@@ -203,15 +205,7 @@ async function computeAndStore(
   return found;
 }
 
-const UNKNOWN = {
-  createdAt: undefined,
-  expiresAt: undefined,
-  size: 0,
-  etag: "",
-  lastModified: undefined,
-  contentType: "",
-  keyHash: undefined,
-} as const;
+const UNKNOWN = { size: 0, etag: "", contentType: "" } as EntryInfo;
 
 function isBypassed(layers: Layers, error: unknown): boolean {
   if (isUnavailable(error)) return layers.settings.bypassUnavailable;
@@ -224,12 +218,13 @@ export async function accept(
   request: Pick<LoadRequest, "key" | "identity" | "schema">,
   found: Found,
 ): Promise<Found | undefined> {
-  if (request.identity !== undefined) {
-    const hash = await request.identity.hash();
+  const { identity } = request;
+  if (identity === undefined) {
+    if (found.createdAt === undefined && DERIVED_KEY.test(request.key)) return undefined;
+  } else if (found.node === undefined || !identity.owns(found.node)) {
+    const hash = await identity.hash();
     if (found.createdAt === undefined || (hash !== undefined && found.keyHash !== hash)) return undefined;
     if (hash === undefined) warnOnce(layers, request.key);
-  } else if (found.createdAt === undefined && DERIVED_KEY.test(request.key)) {
-    return undefined;
   }
   return conform(request.schema, found);
 }
@@ -239,7 +234,7 @@ export async function conform(schema: StandardSchemaV1 | undefined, found: Found
   if (schema === undefined || found.node?.validFor === schema) return found;
   const result = await schema["~standard"].validate(found.value);
   if (result.issues !== undefined) return undefined;
-  if (result.value !== found.value) return { ...found, value: result.value };
+  if (result.value !== found.value) return Object.assign(Object.create(found) as Found, { value: result.value });
   if (found.node !== undefined) found.node.validFor = schema;
   return found;
 }

@@ -58,7 +58,7 @@ async function ask(
       const isLive = layers.clock.now() < node.deadline;
       if (isLive) node.checkedAt = Date.now();
       opened = {
-        found: isLive ? { ...node, node } : undefined,
+        found: isLive ? node : undefined,
         condition: conditionOf(node.etag),
         expired: undefined,
       };
