@@ -1,7 +1,8 @@
 import { createCache, type Cache, type Grant, type PresignOptions } from "bucketcache";
 import { presignedStore } from "bucketcache/presigned";
 import { s3Store } from "bucketcache/s3";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { formatMetadata, newNonce } from "../src/entry.js";
 import { devBucket, type Bucket } from "./support/handler.js";
 import { startPresignServer, type PresignServer } from "./support/presign-server.js";
 
@@ -136,6 +137,105 @@ describe("a grant to write", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+});
+
+describe("a page whose clock is wrong", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  /**
+   * What the bucket answers is taken down while the clock is right, so that only this side has a wrong one. Pages see no
+   * `Date`: just what was handed to them tells the time.
+   */
+  const handed = async (grants: Grant[]) => {
+    const answers = new Map<string, { status: number; headers: Headers; body: ArrayBuffer }>();
+    for (const { operation, url } of grants) {
+      const response = operation === "write" ? new Response() : await fetch(url);
+      const headers = new Headers(response.headers);
+      headers.delete("date");
+      answers.set(url, { status: response.status, headers, body: await response.arrayBuffer() });
+    }
+    const replay = async (input: RequestInfo | URL) => {
+      const { body, ...init } = answers.get(String(input))!;
+      if (over.has(String(input))) return new Response(OVER, { status: 403 });
+      return new Response(body, init);
+    };
+    const store = presignedStore({ grants, fetch: replay });
+    return createCache({ store, memory: { revalidateAfter: "1d" } });
+  };
+  const OVER = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+  /** URLs of grants that the store calls expired. */
+  const over = new Set<string>();
+  const HOUR = 3_600_000;
+  const skew = (hours: number, later = 0) =>
+    vi.useFakeTimers({ toFake: ["Date"], now: realNow() + hours * HOUR + later });
+  const realNow = Date.now.bind(Date);
+
+  test.each([2, 0, -2])(
+    "by %i hours sees what lives and not what has ended, for as long as others do",
+    async (hours) => {
+      await far.set("long", "long", { ttl: "1h" });
+      await far.set("short", "short", { ttl: "2m" });
+      const metadata = formatMetadata({
+        created: Date.now() / 1_000 - 60,
+        codec: "json",
+        nonce: newNonce(),
+        expiresAt: Date.now() / 1_000 - 3,
+        compressed: false,
+      });
+      await s3Store(bucket).put("cache/over", new Uint8Array([0x31]), {
+        contentType: "application/json",
+        metadata,
+        cacheControl: "no-store, bucketcache=1",
+      });
+      const grants = await Promise.all(["long", "short", "over"].map((key) => far.presign(key)));
+      const cache = await handed(grants);
+      skew(hours);
+      expect(await Promise.all(["long", "short", "over"].map((key) => cache.get(key)))).toEqual([
+        "long",
+        "short",
+        undefined,
+      ]);
+      // From memory: when it ends in the bucket, it ends here.
+      skew(hours, 100_000);
+      expect((await cache.getEntry("short"))?.source).toBe("memory");
+      skew(hours, 140_000);
+      expect(await cache.get("short")).toBeUndefined();
+      expect((await cache.getEntry("long"))?.source).toBe("memory");
+    },
+  );
+
+  test.each([2, -2])("by %i hours writes an entry that lives as long as was granted", async (hours) => {
+    const grants = [await write("given", { contentType: "application/json", ttl: "1h" }), await far.presign("given")];
+    const cache = await handed(grants);
+    skew(hours);
+    await cache.set("given", 1);
+    expect((await cache.getEntry("given"))?.source).toBe("memory");
+    skew(hours, HOUR + 5_000);
+    expect(await cache.get("given")).toBeUndefined();
+  });
+
+  test("is believed to be right when the store agrees that a grant has ended", async () => {
+    await far.set("long", "long", { ttl: "8m" });
+    await far.set("brief", "brief");
+    const [long, brief] = [await far.presign("long", { expiresIn: "1h" }), await far.presign("brief")];
+    const cache = await handed([long, brief]);
+    over.add(brief.url);
+    skew(0, 600_000);
+    expect((await failing(cache.get("brief"))).message).toMatch(/has ended/);
+    expect(await cache.get("long")).toBeUndefined();
+  });
+
+  test("is not believed to be wrong because a grant has ended meanwhile", async () => {
+    await far.set("long", "long", { ttl: "1h" });
+    await far.set("brief", "brief", { ttl: "4m" });
+    const cache = await handed([await far.presign("long", { expiresIn: "1h" }), await far.presign("brief")]);
+    expect(await Promise.all([cache.get("long"), cache.get("brief")])).toEqual(["long", "brief"]);
+    skew(0, 310_000);
+    expect(await cache.get("brief")).toBeUndefined();
+    expect(await cache.get("long")).toBe("long");
+    skew(0, HOUR + 5_000);
+    expect(await cache.get("long")).toBeUndefined();
   });
 });
 

@@ -30,23 +30,30 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
     throw refused(`there is no grant to ${operation} this key (grants name keys with the cache's prefix)`, key);
   }
 
+  let settled = false;
+
   /**
-   * Browsers cannot read the store's `Date`. But a grant lives, or is refused: so the store's time is between its signing
-   * and its end, whatever this clock says.
+   * Browsers cannot read the store's `Date`. But a grant lives when it is first used, or is refused: then the store's time
+   * is between its signing and its end, and so shortly after they were handed over most likely near the beginning. Later
+   * a clock past the end of a grant is no longer a wrong one.
    */
-  function settleClock({ url, expiresAt }: Grant): void {
-    const stamp = /x-amz-date=(....)(..)(..T..)(..)(..Z)/i.exec(url);
-    const signedAt = stamp === null ? 0 : Date.parse(stamp.slice(1, 4).join("-") + `:${stamp[4]}:${stamp[5]}`) / 1_000;
+  function settleClock({ expiresAt }: Grant): void {
+    if (settled) return;
+    settled = true;
+    const signedAt = Math.max(...grants.map(({ url }) => signingTime(url)));
     const now = clock.now() / 1_000;
-    if (now < signedAt) clock.set(signedAt);
-    else if (now > expiresAt) clock.set(expiresAt);
+    if (now < signedAt || now > expiresAt) clock.set(signedAt);
   }
 
   async function sign(operation: Operation, renew: boolean): Promise<SignedRequest> {
     const { op, key } = operation;
     // A GET answers a HEAD too: its body is given up.
     const grant = find(op === "put" ? "write" : op === "delete" ? "delete" : "read", key);
-    if (renew) throw refused(`the grant to ${grant.operation} this key has ended: ask for a new one`, key);
+    if (renew) {
+      // The store says what this clock did: so it is right after all.
+      if (Date.now() > grant.expiresAt * 1_000) clock.set(Date.now() / 1_000);
+      throw refused(`the grant to ${grant.operation} this key has ended: ask for a new one`, key);
+    }
     settleClock(grant);
     const conditions = op === "put" || op === "delete" ? conditionHeaders(operation) : {};
     return { ...grant, headers: { ...grant.headers, ...conditions } };
@@ -108,6 +115,12 @@ export function grantStore(grants: readonly Grant[], custom: typeof fetch | unde
       throw refused("a grant is for one entry: there is none to list");
     },
   };
+}
+
+/** Unix seconds, as the signature says them; 0 when it does not. */
+function signingTime(url: string): number {
+  const stamp = /x-amz-date=(....)(..)(..T..)(..)(..Z)/i.exec(url);
+  return stamp === null ? 0 : Date.parse(`${stamp[1]}-${stamp[2]}-${stamp[3]}:${stamp[4]}:${stamp[5]}`) / 1_000;
 }
 
 function essence(type: string): string {
