@@ -141,7 +141,10 @@ describe("a grant to write", () => {
 });
 
 describe("a page whose clock is wrong", () => {
-  afterEach(() => void vi.useRealTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    over.clear();
+  });
 
   /**
    * What the bucket answers is taken down while the clock is right, so that only this side has a wrong one. Pages see no
