@@ -1,7 +1,12 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../test/support/bucket.js";
 import { inEachEngine, inPlaywright } from "./support/engines.js";
 import { startSite, type Site } from "./support/site.js";
@@ -104,24 +109,59 @@ inEachEngine((engine) => {
   });
 });
 
-test.each([false, true])(
-  "curl follows a redirect to a presigned read and gets plain content under its file name, with compress: %s",
-  async (compress) => {
+describe("a redirect to what is presigned for other programs", () => {
+  let server: Server;
+  let target = "";
+  let address = "";
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "bucketcache-curl-"));
+    server = createServer((_, response) => void response.writeHead(302, { location: target }).end());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/download/report`;
+  });
+  afterAll(async () => {
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true });
+  });
+
+  // What was compressed is said to be so: browsers undo it unasked, curl when it is asked to.
+  test.each([
+    ["that is stored plain", false, []],
+    ["that is stored compressed", true, ["--compressed"]],
+  ] as const)("is followed by curl, which saves an entry %s under its own name", async (_, compress, options) => {
     const cache = site.cache({ prefix: "curl/" });
     await cache.set("report", REPORT, { compress });
-    const { url } = await cache.presign("report", { filename: "Übersicht 2026.json" });
-    // `fetch` and browsers ask for gzip and undo it; curl asks for nothing and is told to undo it.
-    const { stdout } = await promisify(execFile)("curl", ["-sS", "--compressed", "-L", "-i", url], {
-      maxBuffer: 1 << 24,
-    });
-    const [head = "", body = ""] = stdout.split("\r\n\r\n");
-    expect(JSON.parse(body)).toEqual(REPORT);
-    expect(head.toLowerCase()).toContain("content-type: application/json");
+    const name = `report ${compress}.json`;
+    target = (await cache.presign("report", { filename: name })).url;
+    await curl(["-sS", "-f", "-L", "-O", "-J", ...options, address], folder);
+    expect(JSON.parse(readFileSync(join(folder, name), "utf8"))).toEqual(REPORT);
+    target = (await cache.presign("report", { filename: "Übersicht 2026.json" })).url;
+    const { stdout: head } = await curl(["-sS", "-f", "-L", "-D", "-", "-o", "body.json", ...options, address], folder);
+    expect(head).toMatch(/^content-type: application\/json/im);
     expect(head).toMatch(/filename\*=UTF-8''%C3%9Cbersicht%202026\.json/);
-    const fetched = await fetch(url);
-    expect(await fetched.json()).toEqual(REPORT);
-  },
-);
+  });
+
+  test.each([false, true])("is followed by fetch, which has the plain content, with compress: %s", async (compress) => {
+    const cache = site.cache({ prefix: "fetch/" });
+    await cache.set("report", REPORT, { compress });
+    target = (await cache.presign("report", { filename: "report.json" })).url;
+    const response = await fetch(address);
+    expect(response.headers.get("content-disposition")).toContain('filename="report.json"');
+    expect(await response.json()).toEqual(REPORT);
+  });
+});
+
+async function curl(options: readonly string[], cwd: string): Promise<{ stdout: string }> {
+  try {
+    return await promisify(execFile)("curl", options, { cwd, maxBuffer: 1 << 24 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new Error("these tests need curl: apt-get install curl, brew install curl or winget install cURL.cURL", {
+      cause: error,
+    });
+  }
+}
 
 inPlaywright(
   (engine) => {
