@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CredentialSource, peer } from "../src/s3/credentials.js";
+import { CredentialSource } from "../src/s3/credentials.js";
 
 const credentials = { accessKeyId: "AKIAEXAMPLE", secretAccessKey: "secret" };
 const base = { bucket: "my-bucket", region: "eu-west-1", credentials };
@@ -213,10 +213,17 @@ describe("credentials", () => {
 });
 
 test("a peer that is not installed is an error with the command that installs it", async () => {
-  const missing = "@aws-sdk/not-installed";
-  const load = () => import(/* @vite-ignore */ missing);
-  await expect(peer(load, "@aws-sdk/credential-provider-node", "s3:x")).rejects.toMatchObject({
-    code: "ERR_MISSING_PEER",
-    message: expect.stringContaining("npm install @aws-sdk/credential-provider-node"),
+  for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) vi.stubEnv(name, undefined);
+  vi.doMock("@aws-sdk/credential-provider-node", () => {
+    throw new Error("Cannot find package");
   });
+  try {
+    const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
+    await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({
+      code: "ERR_MISSING_PEER",
+      message: expect.stringContaining("npm install @aws-sdk/credential-provider-node"),
+    });
+  } finally {
+    vi.doUnmock("@aws-sdk/credential-provider-node");
+  }
 });

@@ -20,11 +20,15 @@ export type Provider = (options?: { forceRefresh?: boolean }) => Promise<Credent
 /** Asks for new credentials so long before the old ones end. Milliseconds. */
 const EARLY = 5 * 60_000;
 
-/** An optional peer, or the error that says how to get it. */
-export async function peer<T>(load: () => Promise<T>, name: string, store: string): Promise<T> {
+/** The SDK's chain, an optional peer, or the error that says how to get it. */
+async function sdkChain(store: string): Promise<Provider> {
   try {
-    return await load();
+    // Written right inside of `try`: that tells bundlers that it may be missing.
+    const { defaultProvider } = await import("@aws-sdk/credential-provider-node");
+    // A new provider each time: it remembers what it gave, and remembering is done here.
+    return defaultProvider();
   } catch (error) {
+    const name = "@aws-sdk/credential-provider-node";
     throw failure("ERR_MISSING_PEER", `${name} is not installed: npm install ${name}`, { store }, {}, error);
   }
 }
@@ -100,11 +104,5 @@ async function defaultCredentials(store: string): Promise<Credentials> {
       ...(expiration !== undefined && { expiration: new Date(expiration) }),
     };
   }
-  const { defaultProvider } = await peer(
-    () => import("@aws-sdk/credential-provider-node"),
-    "@aws-sdk/credential-provider-node",
-    store,
-  );
-  // A new provider each time: it remembers what it gave, and remembering is done here.
-  return defaultProvider()();
+  return (await sdkChain(store))();
 }
