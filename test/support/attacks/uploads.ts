@@ -1,5 +1,5 @@
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, ListPartsCommand } from "@aws-sdk/client-s3";
-import { parseClientId } from "../../../src/handler/uploads.js";
+import { clientId, parseClientId } from "../../../src/handler/uploads.js";
 import { granted, makeHandler, redeem, uploadParts } from "../handler.js";
 import { MIB, outcome, type Attack, type Scene } from "./scene.js";
 
@@ -49,6 +49,25 @@ const completing =
       create,
     );
 
+/** What an id says of its upload is the client's to read, and not to write. */
+const redeclared = (request: object) => (scene: Scene) =>
+  upload(
+    scene,
+    [10],
+    (uploadId) => {
+      const { nonce, uploadId: own, declared } = parseClientId(uploadId);
+      const forged = clientId(nonce, own, { ...declared, size: 11 });
+      if (declared.size !== 10 || forged === uploadId) throw new Error("nothing was declared");
+      return outcome(scene.handler, {
+        key: KEY,
+        uploadId: forged,
+        ...("size" in request && { partNumber: 1 }),
+        ...request,
+      });
+    },
+    { size: 10 },
+  );
+
 type Change = Parameters<typeof redeem>[2];
 
 const bentPart =
@@ -97,6 +116,8 @@ export const uploadAttacks: readonly Attack[] = [
   ["a part of another key", ["ERR_FORBIDDEN"], part({ key: "cache/mine/other" })],
   ["a part of an upload that never was", ["ERR_FORBIDDEN"], part({ uploadId: `${"A".repeat(22)}none` })],
   ["a part of an upload with a path for an id", ["ERR_FORBIDDEN"], part({ uploadId: "../../secret/plans" })],
+  ["a part of an upload whose id was made to declare more", ["ERR_FORBIDDEN"], redeclared({ op: "part", size: 11 })],
+  ["the end of an upload whose id was made to declare more", ["ERR_FORBIDDEN"], redeclared({ op: "complete" })],
   ["a part with a line break in its id", ["ERR_PROTOCOL"], part({ uploadId: "a\r\nb" })],
   ["a part one byte longer than granted", REFUSED, bentPart(11, {})],
   ["a part one byte shorter than granted", REFUSED, bentPart(9, {})],
