@@ -1,14 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createCache } from "bucketcache";
+import { startDevServer } from "bucketcache/dev";
+import { s3Store } from "bucketcache/s3";
+import { start } from "../runtimes/run/processes.js";
 import { ensureProgram } from "../runtimes/run/programs.js";
 import { ensureTool, lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
+import { freePort } from "../support/tools.js";
 
-// The packed tarball, where people would install it. Nothing here sees the sources.
+// The packed tarball, where people would install it. What is installed there sees nothing of the sources.
 
 const TSC = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
 
@@ -186,6 +191,44 @@ describe("bundles for servers run:", () => {
   });
 });
 
+test("Next.js builds the start of docs/runtimes.md, without region and credentials, and serves it", async () => {
+  const next = await ensureTool("next");
+  // Beside Next.js itself, since Turbopack follows no links that lead out of its root.
+  const root = join(next, "../..");
+  const folder = mkdtempSync(join(root, "project-"));
+  folders.push(folder);
+  const route = readFileSync(new URL("../../examples/runtimes/next-route.js", import.meta.url), "utf8");
+  writeFiles(folder, {
+    "package.json": '{ "private": true, "type": "module" }',
+    "next.config.mjs": `export default { turbopack: { root: ${JSON.stringify(root)} }, outputFileTracingRoot: ${JSON.stringify(root)} };`,
+    "app/layout.js": "export default ({ children }) => <html><body>{children}</body></html>;",
+    "app/api/reports/[month]/route.js": route,
+  });
+  cpSync(join(project, "node_modules"), join(folder, "node_modules"), { recursive: true });
+  const bin = join(next, "dist/bin/next");
+  await output(process.execPath, [bin, "build"], folder, { NEXT_TELEMETRY_DISABLED: "1" });
+
+  const bucket = "my-results";
+  const server = await startDevServer({ buckets: [bucket] });
+  const port = await freePort();
+  const { kill, output: said } = start(process.execPath, [bin, "start", folder, "--port", `${port}`], {
+    NEXT_TELEMETRY_DISABLED: "1",
+    AWS_ENDPOINT_URL_S3: server.endpoint,
+    AWS_ACCESS_KEY_ID: server.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: server.credentials.secretAccessKey,
+  });
+  try {
+    const ask = () => fetch(`http://127.0.0.1:${port}/api/reports/2026-11`).then((answer) => answer.json());
+    await expect.poll(() => ask().catch(said), { timeout: 60_000 }).toEqual({ month: "2026-11", rows: 3 });
+    const cache = createCache({ store: s3Store({ bucket, ...server }) });
+    const report = cache.wrap(async (_month: string) => ({}), { name: "report" });
+    expect(await report.peek("2026-11")).toEqual({ month: "2026-11", rows: 3 });
+  } finally {
+    kill();
+    await server.close();
+  }
+}, 600_000);
+
 describe("what is not used is not bundled:", () => {
   const bundled = async (code: string) => {
     const stdin = { contents: code, resolveDir: project };
@@ -260,8 +303,7 @@ async function rollupTo(input: string, dir: string): Promise<void> {
   };
   // Rollup itself finds no packages: what its usual plugin does, as far as it is needed here.
   const find = createRequire(join(project, "package.json"));
-  const resolveId = (id: string) =>
-    id.startsWith("bucketcache") ? find.resolve(id) : null;
+  const resolveId = (id: string) => (id.startsWith("bucketcache") ? find.resolve(id) : null);
   const bundle = await rollup({ input, external: /^node:/, plugins: [{ name: "packages", resolveId }] });
   await bundle.write({ dir, format: "es" });
   await bundle.close();

@@ -14,6 +14,7 @@ const TOOLS = {
   rollup: "rollup@4.68.7",
   pnpm: "pnpm@10.34.9",
   yarn: "@yarnpkg/cli-dist@4.18.1",
+  next: "next@16.4.6 react@19.3.1 react-dom@19.3.1",
 };
 
 /** The output of a program that ends well; else an error that holds it. */
@@ -69,7 +70,7 @@ export async function npmInstall(folder: string, ...what: string[]): Promise<voi
 
 /** The folder of a tool, kept outside of the checkout. */
 export async function ensureTool(name: keyof typeof TOOLS): Promise<string> {
-  const install = TOOLS[name];
+  const [install, ...beside] = TOOLS[name].split(" ") as [string, ...string[]];
   const folder = join(cacheDirectory(), "tools", install.replaceAll("/", "-"));
   const inside = join(folder, "node_modules", install.replace(/@[^@]*$/, ""));
   const ready = () => succeeds(process.execPath, ["-e", `require(${JSON.stringify(join(inside, "package.json"))})`]);
@@ -77,7 +78,7 @@ export async function ensureTool(name: keyof typeof TOOLS): Promise<string> {
   await withLock(`tool-${name}`, async () => {
     if (await ready()) return;
     const options = ["--no-save", "--no-audit", "--no-fund", "--prefix", folder];
-    await runLong(`installing ${install} from npm`, NPM, ["install", ...options, install]);
+    await runLong(`installing ${install} from npm`, NPM, ["install", ...options, install, ...beside]);
   });
   return inside;
 }
