@@ -114,6 +114,8 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
       const results: Result[] = [];
       const ended = new Promise<void>((resolve, reject) => {
         routes.set(path, async (request, response) => {
+          // A connection that is kept may be closed here just as a busy runtime sends its next result.
+          response.setHeader("connection", "close");
           if (request.method === "POST") {
             const message = JSON.parse(await bodyOf(request)) as Message;
             if ("end" in message) resolve();
