@@ -1,4 +1,5 @@
-// npm run test:runtimes [-- NAME … --minio --only=TEXT]: the suite on every runtime, or on those named.
+// npm run test:runtimes [-- NAME … --minio --only=TEXT --docs]: the suite on every runtime, or on those named;
+// with --docs, docs/runtimes.md gets the table.
 import { fileURLToPath } from "node:url";
 import { createServer, createServerModuleRunner } from "vite";
 import { ALIAS } from "./alias.mjs";

@@ -8,7 +8,7 @@ import { bundle, ROOT } from "./bundle.js";
 import { processRuntime } from "./processes.js";
 import { requestChecks } from "./requests.js";
 import { startChecks } from "./starts.js";
-import { missing, printTable, type Row } from "./table.js";
+import { missing, outdated, printTable, writeDocs, type Row } from "./table.js";
 import { workerd } from "./workerd.js";
 
 export interface Runtime {
@@ -77,9 +77,18 @@ export async function main(args: readonly string[]): Promise<number> {
     console.error(`FAILED ${title}: ${row.trouble}`);
   }
   printTable(rows, others);
+  let isOutdated = false;
+  if (names.length === 0 && only === "" && !rows.some(isBad)) {
+    if (args.includes("--docs")) await writeDocs(rows);
+    const { left, counts } = outdated(rows);
+    isOutdated = left.length > 0;
+    if (isOutdated) console.error(`FAILED docs/runtimes.md does not say what these leave out: ${left.join(", ")}`);
+    else if (counts.length > 0)
+      console.log(`docs/runtimes.md has other numbers for ${counts.join(", ")}: run with --docs`);
+  }
   const file = args.find((arg) => arg.startsWith("--outputFile.json="))?.slice("--outputFile.json=".length);
   report([...rows, ...others], file ?? join(ROOT, ".cache/runtimes/report.json"));
-  return [...rows, ...others].some(isBad) ? 1 : 0;
+  return isOutdated || [...rows, ...others].some(isBad) ? 1 : 0;
 }
 
 const isBad = ({ results, trouble }: Row) => trouble !== undefined || results.some(({ error }) => error !== undefined);

@@ -2,9 +2,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Miniflare, type MiniflareOptions } from "miniflare";
+import { ROOT } from "./bundle.js";
 import type { Runtime } from "./main.js";
 
 const COMPATIBILITY_DATE = "2026-04-01";
+const VERSION = (
+  JSON.parse(readFileSync(join(ROOT, "node_modules/miniflare/package.json"), "utf8")) as Record<string, string>
+)["version"];
 
 /** A worker of a bundle: its entry and all files beside it. */
 export function worker(folder: string, entry: string, options: Partial<MiniflareOptions> = {}): Miniflare {
@@ -32,7 +36,7 @@ export const workerd: Runtime = {
       const answer = await miniflare.dispatchFetch(`http://worker.test/?${new URLSearchParams({ url })}`);
       if (!answer.ok) throw new Error(await answer.text());
       await ended;
-      return COMPATIBILITY_DATE;
+      return `miniflare ${VERSION}`;
     } finally {
       await miniflare.dispose();
     }
