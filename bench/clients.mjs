@@ -104,6 +104,57 @@ export const clients = {
   },
 };
 
+/** What a transport costs on its own: URLs signed beforehand, nothing looked at but the status. */
+clients["node:http, signed before"] = async (place) => {
+  const { Agent, request } = await import("node:http");
+  const agent = new Agent({ keepAlive: true, maxSockets: 128, maxFreeSockets: 128 });
+  const { hostname, port } = new URL(place.endpoint);
+  const urls = await signedUrls(place);
+  return {
+    get: async (key) => {
+      const path = (await urls(key)).slice(place.endpoint.length);
+      return new Promise((resolve, reject) => {
+        /** @type {Buffer[]} */
+        const chunks = [];
+        request({ agent, hostname, port, path }, (response) => {
+          if (response.statusCode !== 200) reject(new Error(`${response.statusCode}`));
+          response.on("data", (chunk) => chunks.push(chunk));
+          response.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+        })
+          .on("error", reject)
+          .end();
+      });
+    },
+    put: () => Promise.reject(new Error("reads only")),
+  };
+};
+
+clients["fetch, signed before"] = async (place) => {
+  const urls = await signedUrls(place);
+  return {
+    async get(key) {
+      const response = await fetch(await urls(key));
+      if (response.status !== 200) throw new Error(`${response.status}`);
+      return new Uint8Array(await response.arrayBuffer());
+    },
+    put: () => Promise.reject(new Error("reads only")),
+  };
+};
+
+/** @param {Place} place @returns {Promise<(key: string) => string | Promise<string>>} */
+async function signedUrls(place) {
+  const { s3Store } = await import("./ours.mjs");
+  const store = await s3Store(place);
+  /** @type {Map<string, string>} */
+  const known = new Map();
+  return (key) =>
+    known.get(key) ??
+    store.presign(PREFIX + key, { operation: "read", expiresIn: 3600 }).then((/** @type {any} */ { url }) => {
+      known.set(key, url);
+      return url;
+    });
+}
+
 /** Writes through the library what the sides will read. @param {Place} place @param {readonly string[]} keys @param {(index: number) => Uint8Array} body */
 export async function seed(place, keys, body) {
   const { pooled } = await import("./harness.mjs");

@@ -59,6 +59,9 @@ import { fileURLToPath } from "node:url";
 const CHILD = fileURLToPath(new URL("child.mjs", import.meta.url));
 const MARK = "@bench ";
 
+/** Neither a sample nor what precedes the first takes so long. A side that hangs fails its row, not the run. Milliseconds. */
+const PATIENCE = { sample: 120_000, open: 400_000 };
+
 /** A side at work. */
 class Worker {
   #child;
@@ -89,18 +92,26 @@ class Worker {
     });
   }
 
-  /** @param {object} command @returns {Promise<any>} */
+  /** @param {{ open: object } | { sample: object }} command @returns {Promise<any>} */
   ask(command) {
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      const patience = "open" in command ? PATIENCE.open : PATIENCE.sample;
+      const timer = setTimeout(() => this.#child.kill("SIGKILL"), patience);
+      const done = () => clearTimeout(timer);
+      this.#waiting = {
+        resolve: (answer) => (done(), resolve(answer)),
+        reject: (error) => (done(), reject(error)),
+      };
       this.#child.stdin.write(`${JSON.stringify(command)}\n`);
     });
   }
 
   async close() {
     this.#waiting = undefined;
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 10_000);
     this.#child.stdin.end('{"close":true}\n');
     await this.ended;
+    clearTimeout(timer);
   }
 }
 

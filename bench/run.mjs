@@ -83,6 +83,7 @@ const startedAt = new Date();
 try {
   for (const row of rows) {
     const load = loadavg()[0] ?? NaN;
+    const begunAt = Date.now();
     say(`${row.name} … (load ${load.toFixed(1)})`);
     try {
       const outcome = await row.run(bench);
@@ -90,10 +91,13 @@ try {
         name: row.name,
         title: row.title,
         date: new Date().toISOString(),
+        seconds: Math.round((Date.now() - begunAt) / 1000),
         load: [load, loadavg()[0] ?? NaN],
         ...outcome,
       });
-      process.stderr.write(`${sidesText(outcome.sides)}\n${textTable(outcome.goals)}\n\n`);
+      process.stderr.write(
+        `${sidesText(outcome.sides)}\n${textTable(outcome.goals)}\n    ${Math.round((Date.now() - begunAt) / 1000)} s\n\n`,
+      );
     } catch (error) {
       failures.push(row.name);
       say(`${row.name} failed: ${error instanceof Error ? String(error.stack) : String(error)}`);

@@ -67,6 +67,9 @@ const labelled = (found, suffix) =>
   Object.fromEntries(Object.entries(found).map(([name, stats]) => [name + suffix, stats]));
 
 const OURS = "bucketcache";
+/** What the transports below us and the rivals cost on their own: no client can do with less. */
+const FLOOR = "node:http, signed before";
+const FLOOR_ON_BUN = "fetch, signed before";
 
 /** @type {import("../harness.mjs").Row[]} */
 export const rows = [
@@ -76,7 +79,7 @@ export const rows = [
     store: true,
     async run(bench) {
       await seed(bench.place, keys, (index) => randomBytes(SIZE, index + 1));
-      const names = [OURS, "client-s3", "s3mini", "aws4fetch"];
+      const names = [OURS, "client-s3", "s3mini", "aws4fetch", FLOOR];
       const alone = await measure(bench, "get", names, 1);
       const many = await measure(bench, "get", names, 32);
       /** @param {typeof alone} found @param {string} rival @param {string} metric @param {string} how @param {number} atMost */
@@ -114,8 +117,8 @@ export const rows = [
       const bun = bench.bun();
       if (bun === undefined)
         return { sides: found, goals, plots, notes: ["Bun is not installed: its own client was not measured."] };
-      const aloneOnBun = await measure(bench, "get", [OURS, "bun"], 1, bun);
-      const manyOnBun = await measure(bench, "get", [OURS, "bun"], 32, bun);
+      const aloneOnBun = await measure(bench, "get", [OURS, "bun", FLOOR_ON_BUN], 1, bun);
+      const manyOnBun = await measure(bench, "get", [OURS, "bun", FLOOR_ON_BUN], 32, bun);
       for (const [onBun, how] of /** @type {const} */ ([
         [aloneOnBun, "one at a time"],
         [manyOnBun, "32 at once"],
