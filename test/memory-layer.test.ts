@@ -7,6 +7,34 @@ afterEach(() => void vi.useRealTimers());
 
 const sourceOf = async (cache: ReturnType<typeof make>["cache"], key: string) => (await cache.getEntry(key))?.source;
 
+test.each(["1ms", "1h", "30d", "36500d"] as const)(
+  "memory says of an entry that lives %s what the store says",
+  async (ttl) => {
+    vi.useFakeTimers({ now: Date.UTC(2026, 10, 22, 3, 4, 5, 678), toFake: ["Date"] });
+    const { cache, other } = make();
+    await cache.set("k", { a: 1 }, { ttl });
+    const [inMemory, inStore] = [await cache.getEntry("k"), await other.getEntry("k")];
+    expect([inMemory?.source, inStore?.source]).toEqual(["memory", "store"]);
+    expect({ ...inMemory, source: "store" }).toEqual(inStore);
+    // Read from the store into the other's memory, and said from there.
+    expect({ ...(await other.getEntry("k")), source: "store" }).toEqual(inStore);
+  },
+);
+
+test("a function that takes the place of another finds in memory what that one left, and no other name does", async () => {
+  const { cache } = make();
+  const calls: string[] = [];
+  const wrap = (name: string) => cache.wrap((text: string) => calls.push(text), { name, replace: true });
+  expect(await wrap("f")("a")).toBe(1);
+  const { reads } = cache.stats().store;
+  expect(await wrap("f")("a")).toBe(1);
+  expect(cache.stats().store.reads).toBe(reads);
+  const [angled, plain] = [wrap("<"), wrap("_")];
+  expect(await angled("a")).toBe(2);
+  // Both are `_` in object keys.
+  expect(await plain("a")).toBe(3);
+});
+
 describe("bounds", () => {
   test("by entries: the least recently used leaves, its object stays", async () => {
     const { cache, store } = make({ memory: { maxEntries: 2 } });
