@@ -3,17 +3,16 @@
  *
  * @module bucketcache/handler
  */
-import { clockOf } from "./clock.js";
-import { toSeconds } from "./duration.js";
+import { toSeconds } from "./base/duration.js";
 import type { ErrorCode } from "./errors.js";
 import { answer } from "./handler/answer.js";
 import { parseBatch, readText } from "./handler/messages.js";
 import { checkOrigins, corsHeaders, isWelcome, preflight } from "./handler/origin.js";
 import { BatchRefused, type AuthorizeContext, type Rules } from "./handler/rules.js";
 import { Uploads } from "./handler/uploads.js";
-import { internalsOf } from "./internals.js";
-import { objectKey } from "./key.js";
-import { forEachPooled } from "./pool.js";
+import { clockOf, internalsOf } from "./base/internals.js";
+import { objectKey } from "./key/key.js";
+import { forEachPooled } from "./base/pool.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, VERSION, type PresignResult } from "./protocol.js";
 import type { Duration, ObjectStore } from "./types.js";
 

@@ -4,8 +4,8 @@
  *
  * @module bucketcache
  */
-export { createCache } from "./cache.js";
-export { cached } from "./wrap.js";
-export { cacheKey } from "./key.js";
+export { createCache } from "./cache/cache.js";
+export { cached } from "./cache/wrap.js";
+export { cacheKey } from "./key/key.js";
 export { BucketCacheError, type ErrorCode, isBucketCacheError } from "./errors.js";
 export type * from "./types.js";

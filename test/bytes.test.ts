@@ -1,8 +1,8 @@
 import { BucketCacheError } from "../src/errors.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bodyStream, readAll, toStream } from "../src/body.js";
-import { concat, fromBase64, toBase64, toBytes, utf8 } from "../src/bytes.js";
+import { bodyStream, readAll, toStream } from "../src/base/body.js";
+import { concat, fromBase64, toBase64, toBytes, utf8 } from "../src/base/bytes.js";
 
 const text = async (stream: ReadableStream<Uint8Array>): Promise<string> =>
   new TextDecoder().decode(await readAll(stream as ReadableStream<Uint8Array<ArrayBuffer>>, 1e9));

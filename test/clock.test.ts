@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { clockOf, StoreClock } from "../src/clock.js";
+import { StoreClock } from "../src/base/clock.js";
+import { clockOf } from "../src/base/internals.js";
 import { memoryStore } from "bucketcache/memory";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 0, 0);

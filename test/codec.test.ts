@@ -2,9 +2,9 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "bucketcache";
-import { decodeForeign, decodeValue } from "../src/decode.js";
-import { checkCodecs, encodeValue, type Encoded } from "../src/codec.js";
-import { revive } from "../src/revive.js";
+import { decodeForeign, decodeValue } from "../src/entry/decode.js";
+import { checkCodecs, encodeValue, type Encoded } from "../src/entry/codec.js";
+import { revive } from "../src/entry/revive.js";
 import { anyData, anyText, plainJson } from "./support/data.js";
 
 const encode = (value: unknown, codecs: readonly Codec[] = []) => encodeValue(value, codecs) as Encoded;

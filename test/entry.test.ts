@@ -8,7 +8,7 @@ import {
   newNonce,
   parseMetadata,
   type EntryMetadata,
-} from "../src/entry.js";
+} from "../src/entry/entry.js";
 import { anyText } from "./support/data.js";
 
 const nonce = "AAECAwQFBgcICQoLDA0ODw==";

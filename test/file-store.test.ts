@@ -24,7 +24,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BucketCacheError } from "../src/errors.js";
 import { decodeName, encodeName, fileSegment, pathOf } from "../src/file/names.js";
 import { chunked, content, pattern } from "../src/testing/expect.js";
-import { utf8 } from "../src/bytes.js";
+import { utf8 } from "../src/base/bytes.js";
 
 const base = mkdtempSync(join(tmpdir(), "bucketcache-file-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));

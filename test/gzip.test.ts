@@ -1,10 +1,10 @@
 import { gunzipSync as zlibGunzip, gzipSync as zlibGzip } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { bodyStream, readAll, toStream } from "../src/body.js";
-import { concat, utf8 } from "../src/bytes.js";
+import { bodyStream, readAll, toStream } from "../src/base/body.js";
+import { concat, utf8 } from "../src/base/bytes.js";
 import { BucketCacheError } from "../src/errors.js";
-import { compressible, gunzip, gunzipStream, gzip, gzipStream } from "../src/gzip.js";
+import { compressible, gunzip, gunzipStream, gzip, gzipStream } from "../src/entry/gzip.js";
 import type { Bytes } from "../src/types.js";
 
 const plain = (bytes: Uint8Array): Bytes => new Uint8Array(bytes);

@@ -250,7 +250,7 @@ describe("authorize", () => {
 describe("multipart uploads", () => {
   const key = "cache/large";
   const open = async () => {
-    const { signer } = (await import("../src/internals.js")).internalsOf(store());
+    const { signer } = (await import("../src/base/internals.js")).internalsOf(store());
     return signer!;
   };
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { lazy } from "../src/lazy.js";
+import { lazy } from "../src/base/lazy.js";
 
 /** A part that arrives when it is told to. */
 function parcel() {

@@ -3,7 +3,7 @@ import { memoryStore } from "bucketcache/memory";
 import { storeConformance } from "bucketcache/testing";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { utf8 } from "../src/bytes.js";
+import { utf8 } from "../src/base/bytes.js";
 import { compareUtf8 } from "../src/stores/local.js";
 import { content, pattern } from "../src/testing/expect.js";
 

@@ -2,7 +2,7 @@ import { createCache, type Cache, type Grant, type PresignOptions } from "bucket
 import { presignedStore } from "bucketcache/presigned";
 import { s3Store } from "bucketcache/s3";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { formatMetadata, newNonce } from "../src/entry.js";
+import { formatMetadata, newNonce } from "../src/entry/entry.js";
 import { devBucket, type Bucket } from "./support/handler.js";
 import { startPresignServer, type PresignServer } from "./support/presign-server.js";
 

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { StoreClock } from "../src/clock.js";
-import { READ_ALL, type ReadAll } from "../src/internals.js";
-import { toRequest } from "../src/operations.js";
-import type { Plane } from "../src/perform.js";
-import { objectClient, type GetOptions, type ObjectClient } from "../src/request.js";
-import type { Limits } from "../src/retry.js";
-import { fetchSend } from "../src/send.js";
+import { StoreClock } from "../src/base/clock.js";
+import { READ_ALL, type ReadAll } from "../src/base/internals.js";
+import { toRequest } from "../src/http/operations.js";
+import type { Plane } from "../src/http/perform.js";
+import { objectClient, type GetOptions, type ObjectClient } from "../src/http/request.js";
+import type { Limits } from "../src/http/retry.js";
+import { fetchSend } from "../src/http/send.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-send.js";
 import { broken, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
 

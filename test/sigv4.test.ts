@@ -2,12 +2,12 @@ import { createHash, createHmac } from "node:crypto";
 import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { StoreClock } from "../src/clock.js";
-import type { SignableRequest } from "../src/internals.js";
-import { encodePath } from "../src/key.js";
+import { StoreClock } from "../src/base/clock.js";
+import type { SignableRequest } from "../src/base/internals.js";
+import { encodePath } from "../src/key/key.js";
 import { CredentialSource } from "../src/s3/credentials.js";
 import { resolveEndpoint } from "../src/s3/endpoint.js";
-import { hasLoneSurrogate } from "../src/plain.js";
+import { hasLoneSurrogate } from "../src/key/plain.js";
 import { Signer } from "../src/s3/signer.js";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 4, 5, 678);

@@ -3,8 +3,8 @@ import { memoryStore } from "bucketcache/memory";
 import { type Fault, faultyStore, storeConformance } from "bucketcache/testing";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { utf8 } from "../src/bytes.js";
-import { INTERNALS, READ_ALL } from "../src/internals.js";
+import { utf8 } from "../src/base/bytes.js";
+import { INTERNALS, READ_ALL } from "../src/base/internals.js";
 
 const PLAIN = { contentType: "text/plain", metadata: {} };
 

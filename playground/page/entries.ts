@@ -8,19 +8,12 @@ import { serverNow } from "./server.js";
 import type { Session } from "./session.js";
 import { onOtherTab, tellOtherTabs } from "./tabs.js";
 import { openViewer } from "./viewer.js";
+import type { Shown } from "./shown.js";
 
 const SHOWN = 100;
 
 const list = byId("entries", HTMLElement);
 const note = byId("entries-note", HTMLElement);
-
-/** What is shown of an entry: the listing, and what its metadata tell. */
-export interface Shown extends ListedObject {
-  contentType: string;
-  /** Unix seconds; undefined: never. */
-  expiresAt: number | undefined;
-  isCompressed: boolean;
-}
 
 export function startEntries(session: Session): void {
   let timer = 0;

@@ -1,6 +1,6 @@
 /** Hands one entry to another page, a phone, or curl. */
 import { announce, byId } from "./dom.js";
-import type { Shown } from "./entries.js";
+import type { Shown } from "./shown.js";
 import { explain } from "./errors.js";
 import { formatCountdown } from "./format.js";
 import { toFragment } from "./fragment.js";

@@ -1,7 +1,7 @@
 /** Opens an entry: its facts and its content, the whole of small ones and the beginning of large ones. */
 import { byId, el } from "./dom.js";
 import { type Content, showBytes, showValue } from "./content.js";
-import type { Shown } from "./entries.js";
+import type { Shown } from "./shown.js";
 import { explain } from "./errors.js";
 import { listFacts } from "./facts.js";
 import { formatBytes, formatDuration } from "./format.js";

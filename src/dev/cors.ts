@@ -2,22 +2,13 @@ import type { IncomingMessage } from "node:http";
 import { receiveSmallBody } from "./body.js";
 import { S3Error } from "./errors.js";
 import { emptyReply, xmlReply, type Context, type Reply } from "./reply.js";
-import type { Bucket } from "./storage.js";
+import type { Bucket, CorsRule } from "./storage.js";
 import { childrenOf, parseXml, tag, textOf } from "./xml.js";
 
 const METHODS = ["GET", "PUT", "POST", "DELETE", "HEAD"];
 const MAX_RULES = 100;
 const MAX_CONFIGURATION = 64 * 1024;
 const VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
-
-export interface CorsRule {
-  id?: string | undefined;
-  origins: string[];
-  methods: string[];
-  headers: string[];
-  expose: string[];
-  maxAge?: number | undefined;
-}
 
 /** The CORS headers of an answer: those of the first rule that fits, and none at all when none does. */
 export function corsHeaders(request: IncomingMessage, bucket: Bucket | undefined): Record<string, string> {

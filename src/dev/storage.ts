@@ -1,8 +1,16 @@
 import { randomBytes } from "node:crypto";
 import type { BodyChecksum } from "./body.js";
-import type { CorsRule } from "./cors.js";
 import { S3Error } from "./errors.js";
 import { SortedKeys } from "./sorted-keys.js";
+
+export interface CorsRule {
+  id?: string | undefined;
+  origins: string[];
+  methods: string[];
+  headers: string[];
+  expose: string[];
+  maxAge?: number | undefined;
+}
 
 /** A run of bytes, kept under a name that has nothing to do with the key. */
 export interface BlobRef {

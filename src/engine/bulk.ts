@@ -1,9 +1,9 @@
 /** What a cache does with many entries at once. */
-import { untilAborted } from "../abort.js";
-import { internalsOf } from "../internals.js";
-import { isReserved, sanitizeName } from "../key.js";
-import type { Layers } from "../layers.js";
-import { forEachPooled } from "../pool.js";
+import { untilAborted } from "../base/abort.js";
+import { internalsOf } from "../base/internals.js";
+import { isReserved, sanitizeName } from "../key/key.js";
+import type { Layers } from "../cache/layers.js";
+import { forEachPooled } from "../base/pool.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { get } from "./entries.js";
 import { removeMany } from "./remove.js";

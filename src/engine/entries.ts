@@ -1,8 +1,8 @@
 /** What a cache does with one entry. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { untilAborted } from "../abort.js";
-import type { Found, Layers } from "../layers.js";
-import { type EntryPolicy, resolveEntry, resolveTtl } from "../settings.js";
+import { untilAborted } from "../base/abort.js";
+import type { Found, Layers } from "../cache/layers.js";
+import { type EntryPolicy, resolveEntry, resolveTtl } from "../cache/settings.js";
 import type { CallOptions, Entry, GetOrSetOptions, LoadContext } from "../types.js";
 import { conform, find, load } from "./load.js";
 import { headObject, judge } from "./reading.js";

@@ -1,13 +1,13 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { encode } from "../encoding.js";
+import { encode } from "../cache/encoding.js";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "../errors.js";
-import type { WriteCondition } from "../internals.js";
-import type { Found, Layers, Reading } from "../layers.js";
-import type { EntryInfo, MemoryNode } from "../lru.js";
-import type { Token } from "../order.js";
+import type { WriteCondition } from "../base/internals.js";
+import type { Found, Layers, Reading } from "../cache/layers.js";
+import type { EntryInfo, MemoryNode } from "../cache/lru.js";
+import type { Token } from "../cache/order.js";
 import { read } from "./reading.js";
 import { discardExpired } from "./remove.js";
-import type { EntryPolicy } from "../settings.js";
+import type { EntryPolicy } from "../cache/settings.js";
 import type { CallOptions } from "../types.js";
 import { storeLoaded } from "./write.js";
 

@@ -1,7 +1,7 @@
-import { untilAborted } from "../abort.js";
-import { toSeconds } from "../duration.js";
+import { untilAborted } from "../base/abort.js";
+import { toSeconds } from "../base/duration.js";
 import { BucketCacheError } from "../errors.js";
-import type { Layers } from "../layers.js";
+import type { Layers } from "../cache/layers.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
 
 /** @throws BucketCacheError `ERR_UNSUPPORTED` */

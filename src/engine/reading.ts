@@ -1,14 +1,14 @@
 /** What the store has, as the cache understands it: metadata, end, body and value of one object. */
-import { readAll } from "../body.js";
-import { decodeForeign, decodeValue } from "../decode.js";
-import { isExpired, parseMetadata } from "../entry.js";
+import { readAll } from "../base/body.js";
+import { decodeForeign, decodeValue } from "../entry/decode.js";
+import { isExpired, parseMetadata } from "../entry/entry.js";
 import { BucketCacheError, isBucketCacheError, isConflict } from "../errors.js";
-import { gunzip } from "../gzip.js";
-import { internalsOf, READ_ALL, type ReadAll, type WriteCondition } from "../internals.js";
-import type { ExpiredObject, Layers, Reading } from "../layers.js";
-import type { EntryInfo, MemoryNode } from "../lru.js";
-import type { Token } from "../order.js";
-import { isBrowser } from "../runtime.js";
+import { gunzip } from "../entry/gzip.js";
+import { internalsOf, READ_ALL, type ReadAll, type WriteCondition } from "../base/internals.js";
+import type { ExpiredObject, Layers, Reading } from "../cache/layers.js";
+import type { EntryInfo, MemoryNode } from "../cache/lru.js";
+import type { Token } from "../cache/order.js";
+import { isBrowser } from "../base/runtime.js";
 import type { Bytes, CallOptions, ObjectHead, ObjectStore } from "../types.js";
 
 /** In a page a condition costs a preflight request each time: below this a plain GET is cheaper. Bytes. */

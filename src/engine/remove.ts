@@ -1,7 +1,7 @@
 import { isBucketCacheError } from "../errors.js";
-import { asBucketCacheError } from "../events.js";
-import type { ExpiredObject, Layers } from "../layers.js";
-import { forEachPooled } from "../pool.js";
+import { asBucketCacheError } from "../cache/events.js";
+import type { ExpiredObject, Layers } from "../cache/layers.js";
+import { forEachPooled } from "../base/pool.js";
 import type { CallOptions } from "../types.js";
 import { headObject } from "./reading.js";
 import { replacing, supersede } from "./write.js";

@@ -1,5 +1,5 @@
 /** What a wrapped function does with its results besides computing them. */
-import type { Layers } from "../layers.js";
+import type { Layers } from "../cache/layers.js";
 import type { Grant, PresignOptions } from "../types.js";
 import { accept, find, loadBeyondMemory, type LoadRequest } from "./load.js";
 import { oneGrant, requireSigner } from "./presign.js";

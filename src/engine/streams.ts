@@ -1,11 +1,11 @@
-import { untilAborted } from "../abort.js";
-import { bodyStream } from "../body.js";
-import { isBody } from "../encoding.js";
+import { untilAborted } from "../base/abort.js";
+import { bodyStream } from "../base/body.js";
+import { isBody } from "../cache/encoding.js";
 import { BucketCacheError, isConflict, isUnavailable } from "../errors.js";
-import { gunzipStream } from "../gzip.js";
-import type { WriteCondition } from "../internals.js";
-import type { Layers } from "../layers.js";
-import { resolveEntry } from "../settings.js";
+import { gunzipStream } from "../entry/gzip.js";
+import type { WriteCondition } from "../base/internals.js";
+import type { Layers } from "../cache/layers.js";
+import { resolveEntry } from "../cache/settings.js";
 import type {
   Body,
   Bytes,

@@ -1,8 +1,8 @@
-import { compressible, gzipStream } from "../gzip.js";
-import type { WriteCondition } from "../internals.js";
-import type { Layers } from "../layers.js";
-import type { EntryPolicy } from "../settings.js";
-import { isBrowser } from "../runtime.js";
+import { compressible, gzipStream } from "../entry/gzip.js";
+import type { WriteCondition } from "../base/internals.js";
+import type { Layers } from "../cache/layers.js";
+import type { EntryPolicy } from "../cache/settings.js";
+import { isBrowser } from "../base/runtime.js";
 import type { Bytes, SetOptions } from "../types.js";
 import { headObject } from "./reading.js";
 import { emitSet, type Extras, put, replacing, settle, stampsExpiry, supersede } from "./write.js";

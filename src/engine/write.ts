@@ -1,14 +1,14 @@
-import { untilAborted } from "../abort.js";
-import type { Encoded } from "../codec.js";
-import { keptValue, type Snapshot } from "../encoding.js";
-import { cacheControl, formatMetadata, newNonce } from "../entry.js";
+import { untilAborted } from "../base/abort.js";
+import type { Encoded } from "../entry/codec.js";
+import { keptValue, type Snapshot } from "../cache/encoding.js";
+import { cacheControl, formatMetadata, newNonce } from "../entry/entry.js";
 import { isConflict, isUnavailable } from "../errors.js";
-import { gzip } from "../gzip.js";
-import { internalsOf, type WriteCondition } from "../internals.js";
-import type { Found, Layers } from "../layers.js";
-import type { EntryInfo } from "../lru.js";
-import type { Token } from "../order.js";
-import type { EntryPolicy } from "../settings.js";
+import { gzip } from "../entry/gzip.js";
+import { internalsOf, type WriteCondition } from "../base/internals.js";
+import type { Found, Layers } from "../cache/layers.js";
+import type { EntryInfo } from "../cache/lru.js";
+import type { Token } from "../cache/order.js";
+import type { EntryPolicy } from "../cache/settings.js";
 import type { Bytes, CallOptions, PutOptions, SetOptions } from "../types.js";
 
 /** From here on gzip is tried on values: below, the gain is smaller than the smallest billing unit and costs CPU. */

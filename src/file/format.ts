@@ -1,4 +1,4 @@
-import { concat, utf8 } from "../bytes.js";
+import { concat, utf8 } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
 
 /**

@@ -1,4 +1,4 @@
-import { utf8 } from "../bytes.js";
+import { utf8 } from "../base/bytes.js";
 
 /**
  * Where an object lives in the folder. Each segment of the key becomes a name that every file system takes and keeps

@@ -1,9 +1,9 @@
 /** One request of a batch: what is asked, whether it may be, and the grant. */
-import { formatMetadata, newNonce } from "../entry.js";
+import { formatMetadata, newNonce } from "../entry/entry.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
-import type { BucketSigner } from "../internals.js";
-import { objectKey } from "../key.js";
-import { fieldHeaders, partRequest, toRequest } from "../operations.js";
+import type { BucketSigner } from "../base/internals.js";
+import { objectKey } from "../key/key.js";
+import { fieldHeaders, partRequest, toRequest } from "../http/operations.js";
 import {
   Malformed,
   type CreateRequest,

@@ -1,5 +1,5 @@
 /** The end of a multipart upload: here, and only here, is seen what has really been uploaded. */
-import { troubleOf } from "../refusal.js";
+import { troubleOf } from "../http/refusal.js";
 import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../protocol.js";
 import { Refused, tooLarge, type Permit, type Rules } from "./rules.js";
 import { parseClientId, proofOf } from "./uploads.js";

@@ -2,7 +2,7 @@
  * Fetch handlers on Node's own HTTP server, and on what is built upon it. Types are structural and nothing of Node is
  * imported, so that the same module loads everywhere.
  */
-import { utf8 } from "../bytes.js";
+import { utf8 } from "../base/bytes.js";
 
 interface NodeRequest {
   method?: string;

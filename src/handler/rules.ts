@@ -1,7 +1,7 @@
 /** What a handler was told, and how its parts say no. */
-import type { StoreClock } from "../clock.js";
+import type { StoreClock } from "../base/clock.js";
 import type { ErrorCode } from "../errors.js";
-import type { BucketSigner } from "../internals.js";
+import type { BucketSigner } from "../base/internals.js";
 import type { ObjectStore } from "../types.js";
 import type { Uploads } from "./uploads.js";
 

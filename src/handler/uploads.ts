@@ -3,8 +3,8 @@
  * entries, under a key that no client is ever granted: neither a restart nor another instance of the handler, nor the
  * end of the session that signs, loses it, and no client can change it.
  */
-import { readAll } from "../body.js";
-import { toBase64, utf8 } from "../bytes.js";
+import { readAll } from "../base/body.js";
+import { toBase64, utf8 } from "../base/bytes.js";
 import type { ObjectStore } from "../types.js";
 
 export interface UploadRecord {

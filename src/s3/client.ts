@@ -1,6 +1,7 @@
 /** What a user's `S3Client` decides: where the bucket is, who signs, and how requests travel. */
-import { failure, Silence } from "../refusal.js";
-import { interruption, WebIncoming, type Incoming, type Send } from "../send.js";
+import { failure, Silence } from "../http/refusal.js";
+import { interruption, WebIncoming } from "../http/send.js";
+import type { Incoming, Send } from "../http/transport.js";
 import type { Credentials, Provider } from "./credentials.js";
 import type { EndpointOptions } from "./endpoint.js";
 import { NodeIncoming, type NodeMessage } from "./node-send.js";

@@ -1,13 +1,19 @@
 /** Requests about the bucket rather than the bytes of one object: multipart uploads, lists, deletes in batches. */
-import { concat, utf8 } from "../bytes.js";
-import type { StoreClock } from "../clock.js";
-import type { BucketSigner, SignableRequest, UploadedPart, WriteCondition } from "../internals.js";
-import { conditionHeaders, fieldHeaders, partRequest, type MultipartUpload, type PutOperation } from "../operations.js";
-import { failure, networkFailure, parseAnswer, refusal, type Answer, type Purpose } from "../refusal.js";
-import { perform, type Plane } from "../perform.js";
-import type { Incoming } from "../send.js";
+import { concat, utf8 } from "../base/bytes.js";
+import type { StoreClock } from "../base/clock.js";
+import type { BucketSigner, SignableRequest, UploadedPart, WriteCondition } from "../base/internals.js";
+import {
+  conditionHeaders,
+  fieldHeaders,
+  partRequest,
+  type MultipartUpload,
+  type PutOperation,
+} from "../http/operations.js";
+import { failure, networkFailure, parseAnswer, refusal, type Answer, type Purpose } from "../http/refusal.js";
+import { perform, type Plane } from "../http/perform.js";
+import type { Incoming } from "../http/transport.js";
 import type { CallOptions, ListedObject } from "../types.js";
-import { childText, escapeXml, parseXml, type XmlElement } from "../xml.js";
+import { childText, escapeXml, parseXml, type XmlElement } from "../base/xml.js";
 import type { Endpoint } from "./endpoint.js";
 import { checksum } from "./sha256.js";
 import type { Signer } from "./signer.js";

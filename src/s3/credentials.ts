@@ -1,6 +1,6 @@
 /** Who signs: static keys, a provider, a client's, the environment's, else the SDK's default chain. */
-import { failure } from "../refusal.js";
-import { environment } from "../runtime.js";
+import { failure } from "../http/refusal.js";
+import { environment } from "../base/runtime.js";
 
 /** Who signs. */
 export interface Credentials {

@@ -1,5 +1,5 @@
 /** Where a bucket is: host and path of its requests, as the SDK would resolve them. */
-import { failure } from "../refusal.js";
+import { failure } from "../http/refusal.js";
 
 export interface Endpoint {
   protocol: "http:" | "https:";

@@ -1,10 +1,10 @@
 /** Grants for one object, handed to those who hold no credentials. */
-import type { StoreClock } from "../clock.js";
-import { codecOfType } from "../decode.js";
-import { toSeconds } from "../duration.js";
-import { formatMetadata, newNonce } from "../entry.js";
-import type { BucketSigner, SignableRequest } from "../internals.js";
-import { toRequest } from "../operations.js";
+import type { StoreClock } from "../base/clock.js";
+import { codecOfType } from "../entry/decode.js";
+import { toSeconds } from "../base/duration.js";
+import { formatMetadata, newNonce } from "../entry/entry.js";
+import type { BucketSigner, SignableRequest } from "../base/internals.js";
+import { toRequest } from "../http/operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
 import { LONGEST_LIFE } from "./signer.js";
 

@@ -1,9 +1,10 @@
 /** The transport of Node: `node:http` with an agent that keeps connections, at half the cost of `fetch`. */
-import { onAbort } from "../abort.js";
-import { Silence } from "../refusal.js";
-import { Watchdog } from "../retry.js";
-import { nodeBuiltin } from "../runtime.js";
-import { CHEAP_REST, METADATA, type Incoming, type Outgoing, type Send } from "../send.js";
+import { onAbort } from "../base/abort.js";
+import { Silence } from "../http/refusal.js";
+import { Watchdog } from "../http/retry.js";
+import { nodeBuiltin } from "../base/runtime.js";
+import { CHEAP_REST, METADATA } from "../http/send.js";
+import type { Incoming, Outgoing, Send } from "../http/transport.js";
 import type { Bytes } from "../types.js";
 
 type Listener = (...args: any[]) => void;

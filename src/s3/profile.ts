@@ -1,4 +1,4 @@
-import { environment, nodeBuiltin } from "../runtime.js";
+import { environment, nodeBuiltin } from "../base/runtime.js";
 
 interface Files {
   readFileSync(path: string, encoding: "utf8"): string;

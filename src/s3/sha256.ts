@@ -1,5 +1,5 @@
-import { utf8 } from "../bytes.js";
-import { nodeBuiltin } from "../runtime.js";
+import { utf8 } from "../base/bytes.js";
+import { nodeBuiltin } from "../base/runtime.js";
 import type { Bytes } from "../types.js";
 
 interface NodeHash {

@@ -5,9 +5,9 @@
  * The SDK's presigner makes the same URLs, which a test holds this to; loading it takes as long as all the rest of a
  * first read, and calling it five times as long.
  */
-import type { StoreClock } from "../clock.js";
-import type { SignableRequest, SignedRequest } from "../internals.js";
-import { encodePath } from "../key.js";
+import type { StoreClock } from "../base/clock.js";
+import type { SignableRequest, SignedRequest } from "../base/internals.js";
+import { encodePath } from "../key/key.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "./sha256.js";

@@ -6,8 +6,8 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, unlink } from "node:fs/promises";
 import { resolve } from "node:path";
-import { bodyStream, toStream } from "../body.js";
-import { concat } from "../bytes.js";
+import { bodyStream, toStream } from "../base/body.js";
+import { concat } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { explain } from "../file/errors.js";
 import { type FileHead, footer } from "../file/format.js";

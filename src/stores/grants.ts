@@ -1,13 +1,13 @@
 /** A store of nothing but the grants that somebody handed over. */
-import { readAll } from "../body.js";
-import type { StoreClock } from "../clock.js";
-import { parseMetadata } from "../entry.js";
-import { gunzipStream } from "../gzip.js";
-import type { SignedRequest } from "../internals.js";
-import { conditionHeaders, type Operation } from "../operations.js";
-import { failure } from "../refusal.js";
-import { objectClient } from "../request.js";
-import { fetchSend, METADATA } from "../send.js";
+import { readAll } from "../base/body.js";
+import type { StoreClock } from "../base/clock.js";
+import { parseMetadata } from "../entry/entry.js";
+import { gunzipStream } from "../entry/gzip.js";
+import type { SignedRequest } from "../base/internals.js";
+import { conditionHeaders, type Operation } from "../http/operations.js";
+import { failure } from "../http/refusal.js";
+import { objectClient } from "../http/request.js";
+import { fetchSend, METADATA } from "../http/send.js";
 import type { Bytes, Grant, ObjectStore, PutOptions } from "../types.js";
 
 /** A stream of unknown length is gathered up to here: a grant is for one PUT. Bytes. */

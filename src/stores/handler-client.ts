@@ -1,13 +1,13 @@
 /** Talks to a presign handler: what is asked in one tick goes out as one batch. */
-import { concat, utf8 } from "../bytes.js";
-import type { StoreClock } from "../clock.js";
+import { concat, utf8 } from "../base/bytes.js";
+import type { StoreClock } from "../base/clock.js";
 import type { ErrorCode } from "../errors.js";
-import type { SignedRequest } from "../internals.js";
+import type { SignedRequest } from "../base/internals.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, VERSION, type PresignRequest } from "../protocol.js";
-import { failure, networkFailure, troubleOf } from "../refusal.js";
-import { LIMITS } from "../retry.js";
-import { isBrowser } from "../runtime.js";
-import type { Incoming, Outgoing, Send } from "../send.js";
+import { failure, networkFailure, troubleOf } from "../http/refusal.js";
+import { LIMITS } from "../http/retry.js";
+import { isBrowser } from "../base/runtime.js";
+import type { Incoming, Outgoing, Send } from "../http/transport.js";
 
 type Headers = Record<string, string>;
 

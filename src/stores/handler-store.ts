@@ -1,15 +1,15 @@
 /** The entries of a bucket by requests that a presign handler signs. */
-import type { StoreClock } from "../clock.js";
-import { codecOfType } from "../decode.js";
-import { toSeconds } from "../duration.js";
-import { cacheControl, parseMetadata } from "../entry.js";
-import type { SignedRequest } from "../internals.js";
-import type { PutOperation } from "../operations.js";
+import type { StoreClock } from "../base/clock.js";
+import { codecOfType } from "../entry/decode.js";
+import { toSeconds } from "../base/duration.js";
+import { cacheControl, parseMetadata } from "../entry/entry.js";
+import type { SignedRequest } from "../base/internals.js";
+import type { PutOperation } from "../http/operations.js";
 import type { CreateRequest, ListResult, PresignRequest } from "../protocol.js";
-import { failure } from "../refusal.js";
-import { objectClient } from "../request.js";
-import { abortable, LIMITS, withRetries } from "../retry.js";
-import { fetchSend } from "../send.js";
+import { failure } from "../http/refusal.js";
+import { objectClient } from "../http/request.js";
+import { abortable, LIMITS, withRetries } from "../http/retry.js";
+import { fetchSend } from "../http/send.js";
 import type { Grant, ListedObject, ObjectStore, PresignOptions, PutOptions } from "../types.js";
 import { handlerClient } from "./handler-client.js";
 

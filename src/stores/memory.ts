@@ -3,11 +3,11 @@
  *
  * @module bucketcache/memory
  */
-import { bodyStream } from "../body.js";
-import { concat, toBase64 } from "../bytes.js";
+import { bodyStream } from "../base/body.js";
+import { concat, toBase64 } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
-import { md5 } from "../md5.js";
-import { nodeBuiltin } from "../runtime.js";
+import { md5 } from "../key/md5.js";
+import { nodeBuiltin } from "../base/runtime.js";
 import type { Bytes, ObjectStore } from "../types.js";
 import {
   checkConditions,

@@ -3,9 +3,9 @@
  *
  * @module bucketcache/presigned
  */
-import { StoreClock } from "../clock.js";
-import { INTERNALS, type StoreInternals } from "../internals.js";
-import { lazy, preload } from "../lazy.js";
+import { StoreClock } from "../base/clock.js";
+import { INTERNALS, type StoreInternals } from "../base/internals.js";
+import { lazy, preload } from "../base/lazy.js";
 import type { Grant, ObjectStore } from "../types.js";
 
 /** Options of {@link presignedStore}: a handler, or grants. */

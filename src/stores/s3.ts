@@ -3,13 +3,13 @@
  *
  * @module bucketcache/s3
  */
-import { StoreClock } from "../clock.js";
-import { INTERNALS, type StoreInternals } from "../internals.js";
-import { toRequest } from "../operations.js";
-import type { Plane } from "../perform.js";
-import { objectClient } from "../request.js";
-import { environment, isNode } from "../runtime.js";
-import { fetchSend } from "../send.js";
+import { StoreClock } from "../base/clock.js";
+import { INTERNALS, type StoreInternals } from "../base/internals.js";
+import { toRequest } from "../http/operations.js";
+import type { Plane } from "../http/perform.js";
+import { objectClient } from "../http/request.js";
+import { environment, isNode } from "../base/runtime.js";
+import { fetchSend } from "../http/send.js";
 import { bucketControl } from "../s3/control.js";
 import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../s3/client.js";
 import type { S3ClientConfig, S3ClientEndpoint, S3ClientLike } from "../s3/client.js";
@@ -29,7 +29,7 @@ export type S3StoreOptions = {
   bucket: string;
   /** Bytes of a part of large uploads. Default: 8 MiB, 5 in browsers; for a known size at least a 10,000th of it. */
   partSize?: number;
-  /** Parts in flight at once. Default: 4. */
+  /** Parts in flight at once. Default: 3. */
   concurrency?: number;
   /** Takes the place of the transport. */
   fetch?: (input: string, init: any) => Promise<Response>;
@@ -55,6 +55,9 @@ const LOCAL_LIFE = 3_600;
 
 /** S3 refuses smaller parts. Bytes. */
 const SMALLEST_PART = 5 << 20;
+
+/** Three parts of 8 MiB, and the 64 MiB of read chunks that V8 lets lie, are less than 96 MiB: what a stream may take. */
+const PARALLEL = 3;
 
 /**
  * A bucket on S3 or on any S3-compatible store. Reads and writes are signed here and sent as plain HTTP; nothing is sent
@@ -113,7 +116,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     clock,
     send,
     partSize,
-    concurrency,
+    concurrency: concurrency ?? PARALLEL,
     sign: (operation, renew) => signer.sign(toRequest(operation), LOCAL_LIFE, renew),
     upload: (operation) => control.upload(operation),
   };

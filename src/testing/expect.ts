@@ -1,6 +1,6 @@
-import { readAll } from "../body.js";
+import { readAll } from "../base/body.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
-import { internalsOf } from "../internals.js";
+import { internalsOf } from "../base/internals.js";
 import type { Bytes, ObjectHead, ObjectStore } from "../types.js";
 
 // No assertion library: these run under any runner, in any runtime, and say in words which promise was broken.

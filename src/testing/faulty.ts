@@ -1,5 +1,5 @@
 import { BucketCacheError } from "../errors.js";
-import { INTERNALS } from "../internals.js";
+import { INTERNALS } from "../base/internals.js";
 import type { Bytes, CallOptions, ObjectStore } from "../types.js";
 
 /** What goes wrong, and when. With neither `delay` nor `truncate` the call fails with `error`. */

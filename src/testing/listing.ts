@@ -1,4 +1,4 @@
-import { utf8 } from "../bytes.js";
+import { utf8 } from "../base/bytes.js";
 import type { ListedObject, ObjectStore } from "../types.js";
 import type { Promised } from "./conformance.js";
 import { check, each, equal, fail } from "./expect.js";

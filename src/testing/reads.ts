@@ -1,5 +1,5 @@
-import { readAll } from "../body.js";
-import { utf8 } from "../bytes.js";
+import { readAll } from "../base/body.js";
+import { utf8 } from "../base/bytes.js";
 import { isBucketCacheError } from "../errors.js";
 import type { Promised } from "./conformance.js";
 import {

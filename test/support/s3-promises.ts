@@ -6,7 +6,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { INTERNALS, READ_ALL, type ReadAll, type StoreInternals } from "../../src/internals.js";
+import { INTERNALS, READ_ALL, type ReadAll, type StoreInternals } from "../../src/base/internals.js";
 import { startProxy, type FaultProxy } from "./proxy.js";
 
 export interface Server {

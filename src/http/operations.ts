@@ -1,0 +1,106 @@
+/** What is asked of one object, and how each operation becomes a request to be signed. */
+import { cacheControl } from "../entry/entry.js";
+import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../base/internals.js";
+
+/** What a write stores beside the bytes. */
+export interface WriteFields {
+  contentType: string;
+  metadata: Record<string, string>;
+  cacheControl?: string | undefined;
+  /** Bytes of the whole object, where known. */
+  size?: number | undefined;
+}
+
+export interface PutOperation extends WriteFields, WriteCondition {
+  op: "put";
+  key: string;
+  /** Base64 SHA-256 of the body. */
+  sha256?: string | undefined;
+}
+
+export interface DeleteOperation {
+  op: "delete";
+  key: string;
+  ifMatch?: string | undefined;
+  versionId?: string | undefined;
+}
+
+/** `Range` and `If-None-Match` of a read are sent unsigned, so that one grant serves them all. */
+export type Operation = { op: "get" | "head"; key: string } | PutOperation | DeleteOperation;
+
+/** One multipart upload, whoever signs it. */
+export interface MultipartUpload {
+  /** The id of the new upload. */
+  create(signal: AbortSignal | undefined): Promise<string>;
+  signPart(uploadId: string, partNumber: number, size: number, renew: boolean): Promise<SignedRequest>;
+  complete(
+    uploadId: string,
+    parts: readonly UploadedPart[],
+    condition: WriteCondition,
+    signal: AbortSignal | undefined,
+  ): Promise<{ etag: string }>;
+  abort(uploadId: string): Promise<void>;
+}
+
+export function conditionHeaders(condition: {
+  ifMatch?: string | undefined;
+  ifNoneMatch?: string | undefined;
+}): Record<string, string> {
+  return {
+    ...(condition.ifMatch !== undefined && { "if-match": condition.ifMatch }),
+    ...(condition.ifNoneMatch !== undefined && { "if-none-match": condition.ifNoneMatch }),
+  };
+}
+
+/** The headers that give an object its type and metadata: of a PUT, and of the request that creates an upload. */
+export function fieldHeaders(fields: WriteFields): Record<string, string> {
+  const headers: Record<string, string> = { "content-type": fields.contentType };
+  // The marker says that there is metadata of ours; an object without it must not carry the marker.
+  const control = fields.metadata["entry"] === undefined ? fields.cacheControl : cacheControl(fields.cacheControl);
+  if (control !== undefined) headers["cache-control"] = control;
+  for (const [name, value] of Object.entries(fields.metadata)) headers[`x-amz-meta-${name}`] = value;
+  for (const name in headers) {
+    if (!/^[\t -~]*$/.test(headers[name]!)) throw new TypeError(`${name} must be visible ASCII`);
+  }
+  return headers;
+}
+
+export function toRequest(operation: Operation): SignableRequest {
+  const { key } = operation;
+  // An empty key would be the bucket itself.
+  if (typeof key !== "string" || key === "") throw new TypeError("key must be a non-empty string");
+  switch (operation.op) {
+    case "get":
+      // Whatever Content-Encoding somebody gave the object, the bytes arrive as they are stored.
+      return { method: "GET", key, query: { "response-content-encoding": "identity" } };
+    case "head":
+      return { method: "HEAD", key };
+    case "put":
+      return {
+        method: "PUT",
+        key,
+        headers: {
+          ...fieldHeaders(operation),
+          ...(operation.size !== undefined && { "content-length": String(operation.size) }),
+          ...(operation.sha256 !== undefined && { "x-amz-checksum-sha256": operation.sha256 }),
+          ...conditionHeaders(operation),
+        },
+      };
+    case "delete":
+      return {
+        method: "DELETE",
+        key,
+        ...(operation.versionId !== undefined && { query: { versionId: operation.versionId } }),
+        headers: conditionHeaders(operation),
+      };
+  }
+}
+
+export function partRequest(key: string, uploadId: string, partNumber: number, size: number): SignableRequest {
+  return {
+    method: "PUT",
+    key,
+    query: { partNumber: String(partNumber), uploadId },
+    headers: { "content-length": String(size) },
+  };
+}
