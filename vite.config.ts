@@ -33,6 +33,8 @@ export default defineConfig({
     // An end to what hangs; far beyond what any test needs on a busy machine.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The default of a second is not enough for a machine that is busy with other tests.
+    expect: { poll: { timeout: 50_000 } },
     projects: [
       {
         extends: true,
@@ -47,6 +49,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
+          testTimeout: 180_000,
           globalSetup: ["test/support/setup-minio.ts", "test/support/setup-python.ts"],
         },
       },
@@ -58,7 +61,6 @@ export default defineConfig({
           globalSetup: ["test/support/setup-minio.ts", "e2e/support/setup.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          // What a page shows may take a busy machine long; the default of a second is for what needs no waiting.
           expect: { poll: { timeout: 90_000, interval: 100 } },
           // A browser that is slow to start or to paint is no failure of what it shows.
           retry: 1,

@@ -9,6 +9,9 @@ import { fetchSend } from "../src/http/send.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-send.js";
 import { broken, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
 
+/** As long as a busy machine may take. */
+const PATIENT = { timeout: 50_000 };
+
 const FIELDS = { contentType: "text/plain", metadata: { entry: ENTRY } };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -90,11 +93,11 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     try {
       server.play(refuse(503, "SlowDown", { "retry-after": "3600" }), object("hello"));
       const reading = textOf(client());
-      await vi.waitFor(() => expect(server.seen).toHaveLength(1));
+      await vi.waitFor(() => expect(server.seen).toHaveLength(1), PATIENT);
       await vi.waitFor(async () => {
         await vi.advanceTimersByTimeAsync(5_000);
         expect(server.seen).toHaveLength(2);
-      });
+      }, PATIENT);
       expect(await reading).toBe("hello");
     } finally {
       vi.useRealTimers();
@@ -105,7 +108,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     server.play(silent);
     await expect(client({ headers: 30 }).head("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT", key: "k" });
     expect(server.seen).toHaveLength(3);
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
   });
 
   test("no attempt begins after the budget", async () => {
@@ -184,7 +187,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
   test("an object larger than what is allowed is not read", async () => {
     server.play(object("x".repeat(200_000)));
     await expect((await found(client()))[READ_ALL](199_999)).rejects.toMatchObject({ code: "ERR_TOO_LARGE", key: "k" });
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
   });
 
   test("an object of unknown length is bounded as well", async () => {
@@ -194,7 +197,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       more();
     });
     await expect((await found(client()))[READ_ALL](1 << 20)).rejects.toMatchObject({ code: "ERR_TOO_LARGE" });
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
   });
 
   test("an absent object is undefined, an absent bucket an error", async () => {
@@ -260,7 +263,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       code: "ERR_STORE",
       message: expect.stringContaining("short"),
     });
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     expect(written).toBeLessThan(64 << 20);
   });
 
@@ -416,7 +419,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       const slow = client({ silence: 1_500, headers: 1_500, attempts: 1 });
       server.sockets.clear();
       const writing = slow.put("k", body, { ...FIELDS, sha256: "c2hh" });
-      await vi.waitFor(() => expect(server.sockets.size).toBe(1));
+      await vi.waitFor(() => expect(server.sockets.size).toBe(1), PATIENT);
       const [socket] = server.sockets;
       let stop = false;
       const brake = async () => {
@@ -458,19 +461,19 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
         const options = { signal: controller.signal };
         const running =
           run === "put" ? store.put("k", bytes("x"), { ...FIELDS, ...options }) : store[run]("k", options);
-        await vi.waitFor(() => expect(server.seen.length).toBeGreaterThan(0));
+        await vi.waitFor(() => expect(server.seen.length).toBeGreaterThan(0), PATIENT);
         controller.abort(reason);
         await expect(running).rejects.toBe(reason);
         server.seen.length = 0;
       }
-      await vi.waitFor(() => expect(busy()).toBe(0));
+      await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     });
 
     test("between two attempts ends the wait", async () => {
       server.play(refuse(503, "SlowDown", { "retry-after": "9" }));
       const controller = new AbortController();
       const running = client().get("k", { signal: controller.signal });
-      await vi.waitFor(() => expect(server.seen).toHaveLength(1));
+      await vi.waitFor(() => expect(server.seen).toHaveLength(1), PATIENT);
       setImmediate(() => controller.abort(reason));
       await expect(running).rejects.toBe(reason);
     });
@@ -501,7 +504,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       await reader.read();
       controller.abort(reason);
       await expect(reader.read()).rejects.toBe(reason);
-      await vi.waitFor(() => expect(busy()).toBe(0));
+      await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     });
   });
 
@@ -562,7 +565,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     const waiting = reader.read();
     await reader.cancel();
     expect(await waiting).toEqual({ done: true, value: undefined });
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     server.play(object("x"));
     await client().head("k");
     expect(server.seen.map(({ method }) => method)).toEqual(["HEAD"]);
@@ -571,7 +574,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
   test("a body that nobody reads gives its connection back after the silence, and can still be read", async () => {
     server.play(object("x".repeat(3_000_000)));
     const unread = await found(client({ silence: 50 }));
-    await vi.waitFor(() => expect(busy()).toBe(0));
+    await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     expect((await unread[READ_ALL](1 << 22)).byteLength).toBe(3_000_000);
   });
 
@@ -615,7 +618,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       }
       // What is small is read to its end, which keeps the connections for the next request.
       if (transport === "node:http" && step !== large) expect(server.connections() - before).toBeLessThanOrEqual(30);
-      await vi.waitFor(() => expect(server.sockets.size).toBeLessThanOrEqual(60));
+      await vi.waitFor(() => expect(server.sockets.size).toBeLessThanOrEqual(60), PATIENT);
     }
   });
 });

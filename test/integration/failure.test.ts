@@ -157,7 +157,7 @@ describe("a transfer that breaks off", () => {
     expect(await open().get("k")).toBe("x".repeat(MIB));
   });
 
-  test("while another writes is an error, never a mixture", async () => {
+  test("while another writes is read anew, never a mixture", async () => {
     await open().set("k", "a".repeat(4 * MIB), { compress: false });
     let cut = false;
     here.proxy.hook = ({ method }) => {
@@ -170,7 +170,6 @@ describe("a transfer that breaks off", () => {
           here.bucket.client.send(new PutObjectCommand({ ...where("k"), Body: "b".repeat(4 * MIB), Metadata })),
       };
     };
-    await expect(open().get("k")).rejects.toMatchObject({ code: "ERR_CONFLICT", key: `${here.prefix}k` });
     expect(await open().get("k")).toBe("b".repeat(4 * MIB));
   });
 });

@@ -16,6 +16,9 @@ import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { startProxy } from "../support/proxy.js";
 import { read, s3Promises } from "../support/s3-promises.js";
 
+/** As long as a busy machine may take. */
+const PATIENT = { timeout: 50_000 };
+
 const FIELDS = { contentType: "text/plain", metadata: {} };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -108,9 +111,9 @@ describe("s3Store on MinIO", () => {
       }),
     );
     // 20 at once by each of two stores.
-    await vi.waitFor(() => expect(proxy.connections).toBeLessThanOrEqual(40));
+    await vi.waitFor(() => expect(proxy.connections).toBeLessThanOrEqual(40), PATIENT);
     await Promise.all([store.close!(), refused.close!()]);
-    await vi.waitFor(() => expect(proxy.connections).toBe(0));
+    await vi.waitFor(() => expect(proxy.connections).toBe(0), PATIENT);
     await proxy.close();
   });
 
