@@ -82,6 +82,16 @@ export class Layers {
     return call.waitUntil ?? this.settings.waitUntil;
   }
 
+  /** Runs once for all who ask at the same time; the runtime is told to let it end. */
+  once<T>(
+    flights: Flights<T>,
+    key: string,
+    call: CallOptions,
+    start: (signal: AbortSignal | undefined) => Promise<T>,
+  ): Promise<T> {
+    return flights.run(key, call.signal, start, (promise) => this.waitUntilOf(call)?.(promise.catch(() => undefined)));
+  }
+
   /** A newer value of this key exists, or none: whoever reads or loads it right now must not keep what it gets. */
   forget(key: string): void {
     this.overtake(key);

@@ -111,18 +111,20 @@ class WrappedFunction {
     };
     // `wrapped.refresh()` is called on the function itself, which is nobody's `this`.
     const ownerOf = (self: unknown): unknown => (self === wrapped ? undefined : self);
+    const requestOf = (of: unknown, args: Args): LoadRequest => {
+      const owner = ownerOf(of);
+      return self.#request(owner, args, self.#canonical(owner, args), call);
+    };
     Object.defineProperty(wrapped, "name", { value: this.#fn.name, configurable: true });
     Object.defineProperty(wrapped, "length", { value: this.#fn.length, configurable: true });
     return Object.assign(wrapped, {
       fn: this.#fn,
       async refresh(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const owner = ownerOf(this);
-        const request = self.#request(owner, args, self.#canonical(owner, args), call);
+        const request = requestOf(this, args);
         return self.#engine(async ({ refresh }) => self.#layers.handOut(await refresh(self.#layers, request)));
       },
       async peek(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const owner = ownerOf(this);
-        const request = self.#request(owner, args, self.#canonical(owner, args), call);
+        const request = requestOf(this, args);
         return self.#engine(({ peekResult }) => peekResult(self.#layers, request));
       },
       async invalidate(this: unknown, ...args: unknown[]): Promise<void> {
@@ -134,8 +136,7 @@ class WrappedFunction {
         return digestKey(self.#options.name, self.#canonical(ownerOf(this), args));
       },
       async presign(this: unknown, ...args: unknown[]): Promise<Grant> {
-        const owner = ownerOf(this);
-        const request = self.#request(owner, args, self.#canonical(owner, args), call);
+        const request = requestOf(this, args);
         const { signal, expiresIn } = call;
         const options = { ...(signal && { signal }), ...(expiresIn !== undefined && { expiresIn }) };
         return self.#engine(({ presignResult }) => presignResult(self.#layers, request, options));

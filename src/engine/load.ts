@@ -100,13 +100,7 @@ export async function find(
 
 /** As `load`, without asking memory: what it resolves to was read from the store, or computed. */
 export function loadBeyondMemory(layers: Layers, request: LoadRequest, checked?: MemoryNode): Promise<Found> {
-  const { call } = request;
-  return layers.loads.run(
-    request.flight,
-    call.signal,
-    (signal) => fly(layers, request, checked, signal),
-    (promise) => layers.waitUntilOf(call)?.(promise.catch(() => undefined)),
-  );
+  return layers.once(layers.loads, request.flight, request.call, (signal) => fly(layers, request, checked, signal));
 }
 
 async function fly(
@@ -143,25 +137,20 @@ async function fly(
 
 /** Runs the function whatever is cached; what it returns counts as newer than what any other load computes meanwhile. */
 export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
-  return layers.loads.run(
-    `${request.flight}\0refresh`,
-    request.call.signal,
-    async (signal) => {
-      const token = layers.order.begin(request.key, true);
-      try {
-        const found = await computeAndStore(layers, request, {}, token, signal, () => {
-          layers.order.supersede(request.key, token);
-          layers.reads.detach(request.key);
-          layers.loads.detach(request.key);
-        });
-        layers.announce?.(request.key);
-        return found;
-      } finally {
-        layers.order.end(token);
-      }
-    },
-    (promise) => layers.waitUntilOf(request.call)?.(promise.catch(() => undefined)),
-  );
+  return layers.once(layers.loads, `${request.flight}\0refresh`, request.call, async (signal) => {
+    const token = layers.order.begin(request.key, true);
+    try {
+      const found = await computeAndStore(layers, request, {}, token, signal, () => {
+        layers.order.supersede(request.key, token);
+        layers.reads.detach(request.key);
+        layers.loads.detach(request.key);
+      });
+      layers.announce?.(request.key);
+      return found;
+    } finally {
+      layers.order.end(token);
+    }
+  });
 }
 
 async function computeAndStore(

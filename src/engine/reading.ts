@@ -27,12 +27,7 @@ type Got = Exclude<Awaited<ReturnType<ObjectStore["get"]>>, undefined | "not-mod
  * @throws BucketCacheError as the store does; the signal's reason
  */
 export function read(layers: Layers, key: string, call: CallOptions, node?: MemoryNode): Promise<Reading> {
-  return layers.reads.run(
-    key,
-    call.signal,
-    (signal) => ask(layers, key, signal, node),
-    (promise) => layers.waitUntilOf(call)?.(promise.catch(() => undefined)),
-  );
+  return layers.once(layers.reads, key, call, (signal) => ask(layers, key, signal, node));
 }
 
 async function ask(

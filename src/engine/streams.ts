@@ -148,11 +148,8 @@ export async function getOrSetStream(
     condition = opened?.condition;
   }
   if (condition !== undefined || layers.uploads.has(key)) {
-    await layers.uploads.run(
-      key,
-      signal,
-      (signal) => upload(layers, key, load, condition ?? {}, { ...options, signal }),
-      (promise) => layers.waitUntilOf(options)?.(promise.catch(() => undefined)),
+    await layers.once(layers.uploads, key, options, (signal) =>
+      upload(layers, key, load, condition ?? {}, { ...options, signal }),
     );
     const stored = await openAround(layers, key, { signal, waitUntil });
     if (stored !== undefined && "stream" in stored) return stored.stream;

@@ -1,4 +1,5 @@
 /** The end of a multipart upload: here, and only here, is seen what has really been uploaded. */
+import { conditionOf } from "../http/operations.js";
 import { troubleOf } from "../http/refusal.js";
 import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../protocol.js";
 import { Refused, tooLarge, type Permit, type Rules } from "./rules.js";
@@ -10,7 +11,7 @@ import { parseClientId, proofOf } from "./uploads.js";
  */
 export async function complete(rules: Rules, request: CompleteRequest, permit: Permit): Promise<PresignResult> {
   const { signer, uploads } = rules;
-  const { key, ifMatch, ifNoneMatch } = request;
+  const { key } = request;
   const { uploadId, nonce, declared } = parseClientId(request.uploadId);
   // First as the upload was declared, so that whoever may not write here learns nothing and aborts nothing.
   await permit("write", declared);
@@ -42,13 +43,7 @@ export async function complete(rules: Rules, request: CompleteRequest, permit: P
   } else if (total < size) {
     throw new Malformed(`${total} of ${size} bytes have been uploaded`);
   }
-  const { etag } = await signer.completeUpload(
-    key,
-    uploadId,
-    parts,
-    { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) },
-    { entry: record.entry },
-  );
+  const { etag } = await signer.completeUpload(key, uploadId, parts, conditionOf(request), { entry: record.entry });
   // A record that stays behind does no harm: its upload is no more.
   await uploads.forget(request.uploadId).catch(() => {});
   return { etag };

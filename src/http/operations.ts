@@ -42,6 +42,12 @@ export interface MultipartUpload {
   abort(uploadId: string): Promise<void>;
 }
 
+/** What is asked of a write's target, without what is not. */
+export function conditionOf(of: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }): WriteCondition {
+  const { ifMatch, ifNoneMatch } = of;
+  return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
+}
+
 export function conditionHeaders(condition: {
   ifMatch?: string | undefined;
   ifNoneMatch?: string | undefined;

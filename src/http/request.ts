@@ -7,7 +7,7 @@ import { Download } from "./download.js";
 import { hasMarker } from "../entry/entry.js";
 import { READ_ALL, type WriteCondition } from "../base/internals.js";
 import { uploadParts } from "./multipart.js";
-import type { MultipartUpload, PutOperation } from "./operations.js";
+import { conditionOf, type MultipartUpload, type PutOperation } from "./operations.js";
 import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
 import { failure, troubleOf, type Purpose } from "./refusal.js";
 import { LIMITS } from "./retry.js";
@@ -314,10 +314,6 @@ function rangeHeader({ offset, length }: { offset: number; length?: number }): s
     throw new TypeError("range takes an offset of 0 or more and a length of 1 or more, in whole bytes");
   }
   return `bytes=${offset}-${length === undefined ? "" : offset + length - 1}`;
-}
-
-function conditionOf({ ifMatch, ifNoneMatch }: WriteCondition): WriteCondition {
-  return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
 }
 
 function isBlob(body: unknown): body is Blob {

@@ -4,7 +4,7 @@ import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { cacheControl, parseMetadata } from "../entry/entry.js";
 import type { SignedRequest } from "../base/internals.js";
-import type { PutOperation } from "../http/operations.js";
+import { conditionOf, type PutOperation } from "../http/operations.js";
 import type { CreateRequest, ListResult, PresignRequest } from "../protocol.js";
 import { failure } from "../http/refusal.js";
 import { objectClient } from "../http/request.js";
@@ -198,8 +198,4 @@ export function handlerStore(
 
 function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
   return { ...(metadata as Write), contentType, ...(sha256 !== undefined && { sha256 }) };
-}
-
-function conditionOf({ ifMatch, ifNoneMatch }: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }) {
-  return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
 }
