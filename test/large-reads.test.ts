@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { createCache, type Cache } from "bucketcache";
 import { s3Store } from "bucketcache/s3";
 
@@ -18,24 +18,34 @@ type Answer = (range: [number, number] | undefined, response: ServerResponse, re
 
 const cleanUps: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
+  vi.useRealTimers();
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A store of one object whose every byte tells its place. `answer` may do otherwise. */
-async function storeOf(size: number, answer?: (serve: Answer) => Answer) {
+/**
+ * A store of one object whose every byte tells its place. It sends the whole of a large one so slowly that most of it
+ * comes after the first range was asked for, unless `isFast`. `answer` may do otherwise.
+ */
+async function storeOf(size: number, answer?: (serve: Answer) => Answer, isFast = false) {
   const body = new Uint8Array(new Uint32Array(size / 4).map((_, index) => Math.imul(index, 2_654_435_761)).buffer);
   const serve: Answer = (range, response) => {
     const [from, to] = range ?? [0, size - 1];
     const length = { "content-length": to - from + 1 };
     if (range === undefined) response.writeHead(200, { ...HEADERS, ...length });
     else response.writeHead(206, { ...HEADERS, ...length, "content-range": `bytes ${from}-${to}/${size}` });
-    response.end(body.subarray(from, to + 1));
+    if (range !== undefined || isFast || size <= 16 * MIB) return void response.end(body.subarray(from, to + 1));
+    response.write(body.subarray(0, MIB));
+    finish = () => void response.end(body.subarray(MIB));
   };
+  let finish = (): void => {};
   const ranges: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     ranges.push(request.headers.range);
     const match = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
     (answer?.(serve) ?? serve)(match === null ? undefined : [Number(match[1]), Number(match[2])], response, request);
+    if (match === null) return;
+    finish();
+    finish = () => {};
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const cache: Cache = createCache({
@@ -64,7 +74,15 @@ describe("a large value", () => {
     expect(ranges).toEqual([undefined]);
   });
 
-  test("of more is read by ranges from its end while the first answer is read from its beginning", async () => {
+  test("of more takes one, too, where that is fast", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { body, cache, ranges } = await storeOf(40 * MIB, undefined, true);
+    expect(same(await cache.get("key"), body)).toBe(true);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(ranges).toEqual([undefined]);
+  });
+
+  test("of more is read by ranges from its end while a slow answer is read from its beginning", async () => {
     const { body, cache, ranges } = await storeOf(40 * MIB + 4);
     expect(same(await cache.get("key"), body)).toBe(true);
     expect(ranges[0]).toBeUndefined();
