@@ -42,8 +42,6 @@ await build({
     resolveDir: process.cwd(),
   },
   outfile: "dist/node/all.js",
-  // Less to read: comments are in the sources, which the map leads to.
-  minifyWhitespace: true,
   plugins: [
     {
       name: "one class of errors",

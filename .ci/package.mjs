@@ -37,6 +37,18 @@ for (const file of inside) {
   }
 }
 
+for (const file of inside) {
+  // Node prints the whole line that threw.
+  const longest = /\.js$/.test(file)
+    ? Math.max(
+        ...readFileSync(file, "utf8")
+          .split("\n")
+          .map((line) => line.length),
+      )
+    : 0;
+  if (longest > 1_000) complain(`${file} has a line of ${longest} characters, which an uncaught error would print`);
+}
+
 judge("publint", ["--strict", tarball]);
 judge("@arethetypeswrong/cli", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]);
 process.exitCode = failed ? 1 : 0;
