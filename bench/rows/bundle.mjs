@@ -18,7 +18,8 @@ export const rows = [
         ["at first", 14],
         ["in all", 22],
       ])) {
-        const size = Number(new RegExp(`([\\d.]+) KiB ${what}, of`).exec(stdout)?.[1] ?? NaN);
+        const size = Number(new RegExp(`([\\d.]+) KiB ${what}, limit`).exec(stdout)?.[1]);
+        if (Number.isNaN(size)) throw new Error(`the check of sizes says nothing of "${what}":\n${stdout}`);
         goals.push(
           judge({
             id: `bundle/${what.replace(" ", "-")}`,
