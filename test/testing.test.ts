@@ -383,6 +383,11 @@ describe("faultyStore", () => {
     store.faults.push({ operation: "put" });
     await expect(store.put("a", utf8("x"), PLAIN)).rejects.toThrow();
     expect(given).toHaveLength(1);
+    store.faults = [{ operation: "get" }];
+    await expect(store.get("a")).rejects.toThrow();
+    await store.put("a", utf8("y"), PLAIN);
+    store.faults = [];
+    expect(await bodyOf(store, "a")).toBe("y");
   });
 
   test("repeats its random faults by the seed", async () => {

@@ -38,7 +38,6 @@ export function faultyStore(
   store: ObjectStore,
   options: { seed?: number; faults?: readonly Fault[] } = {},
 ): FaultyStore {
-  const faults: Fault[] = [...(options.faults ?? [])];
   const random = randomFrom(options.seed ?? 1);
 
   /** Applies what matches; returns the fault that is to break the body of a get. */
@@ -49,7 +48,7 @@ export function faultyStore(
   ): Promise<Fault | undefined> {
     let truncate: Fault | undefined;
     // A copy: a test may change the list while a delay runs.
-    for (const fault of [...faults]) {
+    for (const fault of [...faulty.faults]) {
       const { probability = 1, key } = fault;
       if (fault.operation !== undefined && fault.operation !== operation) continue;
       // Not `test`: that moves along in a pattern with the flag g.
@@ -67,7 +66,7 @@ export function faultyStore(
 
   const faulty: ObjectStore & { faults: Fault[] } = {
     name: store.name,
-    faults,
+    faults: [...(options.faults ?? [])],
     async get(key, call) {
       const fault = await meet("get", [key], call);
       const found = await store.get(key, call);
