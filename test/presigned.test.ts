@@ -228,6 +228,20 @@ describe("failures are told apart by code", () => {
     expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_PROTOCOL" });
   });
 
+  test("a batch that fails as a whole tells each who waits its own key", async () => {
+    server.intercept = () => new Response("", { status: 401 });
+    const store = server.store();
+    const errors = await Promise.all(["a", "b"].map((key) => failing(store.get(key))));
+    expect(errors).toMatchObject([
+      { code: "ERR_CREDENTIALS", key: "a", store: "presigned" },
+      { code: "ERR_CREDENTIALS", key: "b", store: "presigned" },
+    ]);
+    const reason = new TypeError("Failed to fetch");
+    server.intercept = () => Promise.reject(reason);
+    const cut = await failing(store.get("c"));
+    expect(cut).toMatchObject({ code: "ERR_UNAVAILABLE", key: "c", cause: { message: reason.message } });
+  });
+
   test("what fails for a moment is asked again", async () => {
     let failures = 2;
     server.intercept = () => (failures-- > 0 ? new Response("", { status: 503 }) : undefined);

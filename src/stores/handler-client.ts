@@ -1,7 +1,7 @@
 /** Talks to a presign handler: what is asked in one tick goes out as one batch. */
 import { concat, utf8 } from "../base/bytes.js";
 import type { StoreClock } from "../base/clock.js";
-import type { ErrorCode } from "../errors.js";
+import { BucketCacheError, type ErrorCode } from "../errors.js";
 import type { SignedRequest } from "../base/internals.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, VERSION, type PresignRequest } from "../protocol.js";
 import { failure, networkFailure, troubleOf } from "../http/refusal.js";
@@ -116,7 +116,7 @@ export function handlerClient(
       });
     } catch (error) {
       const reason = error instanceof Malformed ? fail("ERR_PROTOCOL", error.message) : error;
-      for (const { reject } of batch) reject(reason);
+      for (const { key, reject } of batch) reject(withKey(reason, key));
     }
   }
 
@@ -171,6 +171,12 @@ export function handlerClient(
       key,
       down,
     );
+  }
+
+  /** What failed for all of a batch, as each who waits is told of it. */
+  function withKey(error: unknown, key: string): unknown {
+    if (!(error instanceof BucketCacheError)) return error;
+    return failure(error.code, error.message, { store, key }, troubleOf(error), error.cause);
   }
 
   function ask<T>(request: PresignRequest, post: (waiting: Waiting) => void): Promise<T> {
