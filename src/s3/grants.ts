@@ -77,9 +77,10 @@ async function requestOf(
   }
 }
 
-/** RFC 6266: a plain name for old clients, and the whole one encoded. */
-function attachment(filename: string): string {
-  const plain = filename.replace(/[^\x20-\x7e]|["\\%]/g, "_");
+/** RFC 6266: a plain name for old clients, and the whole one encoded. A name is no path, which MinIO would refuse. */
+function attachment(path: string): string {
+  const filename = path.replace(/[/\\]/g, "_");
+  const plain = filename.replace(/[^\x20-\x7e]|["%]/g, "_");
   const encoded = encodeURIComponent(filename.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(
     /['()*]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -353,6 +353,11 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
       expect(await response.text()).toBe("hello");
       await store.put("plain", bytes("plain"), FIELDS);
       expect(await (await send(await store.presign("plain", {}))).text()).toBe("plain");
+      // A name is no path; MinIO takes such a query for one that climbs.
+      const climbing = await send(await store.presign("plain", { filename: "../a\\..\\b.txt" }));
+      expect(climbing.headers.get("content-disposition")).toBe(
+        `attachment; filename=".._a_.._b.txt"; filename*=UTF-8''.._a_.._b.txt`,
+      );
     });
 
     test("to write stores an entry, of exactly this size, type, life and key", async () => {
