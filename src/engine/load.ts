@@ -145,7 +145,10 @@ export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
         layers.reads.detach(request.key);
         layers.loads.detach(request.key);
       });
-      layers.announce?.(request.key);
+      // What is on its way in the background is told when it is there: until then the store has the old one.
+      const written = layers.order.pending(request.key);
+      if (written === undefined) layers.announce?.(request.key);
+      else void written.then(() => layers.announce?.(request.key));
       return found;
     } finally {
       layers.order.end(token);
