@@ -187,7 +187,7 @@ export interface PresignOptions extends CallOptions {
   size?: number;
   /** For writes: the content type to be sent. For reads: what the answer says. */
   contentType?: string;
-  /** For writes: the life of the entry, counted from now. */
+  /** For writes: the life of the entry, counted from now. Default: as for the entries of the cache. */
   ttl?: Duration;
   /** For reads: the file name under which a browser saves the answer. */
   filename?: string;

@@ -100,6 +100,17 @@ describe("a grant to write", () => {
     expect(await response?.text()).toBe("hello");
   });
 
+  test("gives the entry the life of the cache's entries, unless it names another", async () => {
+    const endOf = async (ttl: PresignOptions["ttl"]) => {
+      const cache = createCache({ store: s3Store(bucket), ttl: "1h" });
+      const { headers } = await cache.presign("given", { operation: "write", ...(ttl !== undefined && { ttl }) });
+      return Math.round((Number(headers["x-amz-meta-expires_at"]) - Date.now() / 1_000) / 60);
+    };
+    expect(await endOf(undefined)).toBe(60);
+    expect(await endOf("2m")).toBe(2);
+    expect(await endOf(Infinity)).toBeNaN();
+  });
+
   test("that a page got from its handler can be handed on", async () => {
     const cache = createCache({ store: server.store() });
     const grant = await cache.presign("given", {

@@ -67,6 +67,14 @@ describe("uploads", () => {
     stream: (data: Uint8Array<ArrayBuffer>) => streamOf(data),
   };
 
+  test("what a recorder made is stored under its type, without the codecs that it names with a comma", async () => {
+    const recorded = new Blob(["webm"], { type: "video/webm;codecs=vp8,opus" });
+    await cacheOf().set("recorded", recorded);
+    expect(await there().getEntry("recorded")).toMatchObject({ contentType: "video/webm" });
+    await cacheOf().set("recorded", new Blob(["webm"], { type: "audio/webm;codecs=opus" }));
+    expect(await there().getEntry("recorded")).toMatchObject({ contentType: "audio/webm;codecs=opus" });
+  });
+
   test.each(Object.entries(bodies))("%s up to a part is one PUT", async (_, make) => {
     await cacheOf().set("upload", make(content(5 * MIB)), { compress: false });
     expect(server.sent).toEqual(["PUT"]);

@@ -19,8 +19,10 @@ export function requireSigner(store: ObjectStore, key?: string): NonNullable<Obj
  * @throws TypeError for ill-formed options; BucketCacheError `ERR_UNSUPPORTED` where the store cannot sign
  */
 export async function oneGrant(layers: Layers, key: string, options: PresignOptions): Promise<Grant> {
-  const { store } = layers.settings;
-  const { operation = "read", expiresIn, ttl, size } = options;
+  const { store, entry } = layers.settings;
+  const { operation = "read", expiresIn, size } = options;
+  // What is written by a grant lives as long as what the cache writes itself.
+  const ttl = options.ttl ?? (operation === "write" ? entry.ttl : undefined);
   if (!["read", "write", "delete"].includes(operation)) {
     throw new TypeError(`operation must be "read", "write" or "delete"; got ${String(operation)}`);
   }
@@ -33,7 +35,7 @@ export async function oneGrant(layers: Layers, key: string, options: PresignOpti
   const pending = operation === "read" ? layers.order.pending(key) : undefined;
   if (pending !== undefined) await untilAborted(pending, options.signal);
   try {
-    return await presign.call(store, key, options);
+    return await presign.call(store, key, ttl === undefined ? options : { ...options, ttl });
   } catch (error) {
     if (error instanceof TypeError) throw error;
     throw layers.failure(error, key, options.signal);

@@ -197,5 +197,7 @@ export function handlerStore(
 }
 
 function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
-  return { ...(metadata as Write), contentType, ...(sha256 !== undefined && { sha256 }) };
+  // Recorders name their codecs with a comma, which no handler takes.
+  const type = contentType.includes(",") ? (contentType.split(";")[0] as string) : contentType;
+  return { ...(metadata as Write), contentType: type, ...(sha256 !== undefined && { sha256 }) };
 }
