@@ -121,6 +121,30 @@ describe("uploads", () => {
     expect(server.batches.flat().map(({ op }) => op)).toContain("abort");
   });
 
+  test("an abort while the upload begins leaves none behind, and does not wait long for an answer", async () => {
+    for (const answers of [true, false]) {
+      const controller = new AbortController();
+      server.intercept = async (url, init) => {
+        if (url.href !== server.url || server.batches.at(-1)?.[0]?.op !== "create") return undefined as never;
+        if (!answers) {
+          controller.abort(new Error("enough"));
+          return new Promise((_, reject) => init.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+        }
+        // The handler does what it was asked, whoever waits for the answer.
+        const answer = await fetch(url, { ...init, signal: null });
+        controller.abort(new Error("enough"));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        init.signal?.throwIfAborted();
+        return answer;
+      };
+      const startedAt = performance.now();
+      const upload = cacheOf().set("aborted", content(6 * MIB), { compress: false, signal: controller.signal });
+      await expect(upload).rejects.toThrow("enough");
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
+      expect(await open()).toEqual([0, 0]);
+    }
+  });
+
   test("a part that fails for a moment is sent again", async () => {
     let failures = 2;
     server.intercept = (_, init) =>

@@ -4,6 +4,7 @@ import type { UploadedPart, WriteCondition } from "../base/internals.js";
 import type { MultipartUpload } from "./operations.js";
 import { failure, type Purpose } from "./refusal.js";
 import { perform, type Plane } from "./perform.js";
+import { abortable } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Begun } from "./begin.js";
 import type { Progress } from "../types.js";
@@ -34,6 +35,9 @@ interface Parts {
 
 const PARALLEL = 4;
 
+/** How long an upload that nobody wants any more is given to begin, so that it can be removed. Milliseconds. */
+const LAST_ANSWER = 1_000;
+
 /**
  * Uploads all or nothing. When the source fails, the signal aborts or the store refuses, the parts in flight are
  * stopped and waited for, and the upload is aborted, before the promise rejects.
@@ -56,7 +60,7 @@ export async function uploadParts(
   let uploadId: string | undefined;
   try {
     signal?.throwIfAborted();
-    const id = (uploadId = await upload.create(signal));
+    const id = (uploadId = await beginUpload(upload, signal));
     const uploaded: UploadedPart[] = [];
     let loaded = 0;
 
@@ -118,6 +122,20 @@ export async function uploadParts(
     throw error;
   } finally {
     leave();
+  }
+}
+
+/** The id of the new upload. Who leaves before it is known leaves no upload behind, if the store answers soon. */
+async function beginUpload(upload: MultipartUpload, signal: AbortSignal | undefined): Promise<string> {
+  const patience = new AbortController();
+  const creating = upload.create(patience.signal);
+  try {
+    return await abortable(creating, signal);
+  } catch (error) {
+    const timer = setTimeout(() => patience.abort(error), LAST_ANSWER);
+    await creating.then((id) => upload.abort(id)).catch(() => {});
+    clearTimeout(timer);
+    throw error;
   }
 }
 

@@ -259,6 +259,21 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
       expect(proxy.count("DELETE")).toBe(1);
     });
 
+    test("that is aborted while it begins leaves no upload", async () => {
+      proxy.reset();
+      const reason = new Error("enough");
+      const controller = new AbortController();
+      proxy.hook = ({ query }) => {
+        if (query.has("uploads")) controller.abort(reason);
+        return undefined;
+      };
+      const body = streamOf(data.subarray(0, 6 * MIB));
+      const putting = through({ partSize: 5 * MIB }).put("begun", body, { ...FIELDS, signal: controller.signal });
+      await expect(putting).rejects.toBe(reason);
+      proxy.reset();
+      expect(await uploads()).toEqual([]);
+    });
+
     test("that is aborted while its source says nothing does not wait for the source", async () => {
       const reason = new Error("enough");
       const controller = new AbortController();
