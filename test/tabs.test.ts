@@ -1,12 +1,26 @@
 import { createCache, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-afterEach(() => vi.unstubAllGlobals());
-
-test("a function run anew in one tab is told to the other when the store has its result, also in the background", async () => {
+beforeEach(() => {
   vi.stubGlobal("document", {});
   vi.stubGlobal("process", { ...process, versions: {} });
+});
+afterEach(() => vi.unstubAllGlobals());
+
+test("a tab without memory tells the others what it writes", async () => {
+  const store = memoryStore();
+  const [one, two] = [createCache({ store, memory: false }), createCache({ store })];
+  await one.set("k", 1);
+  expect(await two.get("k")).toBe(1);
+  await one.set("k", 2);
+  await vi.waitFor(async () => expect(await two.get("k")).toBe(2));
+  await one.delete("k");
+  await vi.waitFor(async () => expect(await two.get("k")).toBeUndefined());
+  await Promise.all([one.close(), two.close()]);
+});
+
+test("a function run anew in one tab is told to the other when the store has its result, also in the background", async () => {
   const inner = memoryStore();
   let release = () => {};
   const store: ObjectStore = {
@@ -23,7 +37,6 @@ test("a function run anew in one tab is told to the other when the store has its
   const there = two.wrap(() => -1, { name: "shared" });
 
   await here();
-  await vi.waitFor(() => release !== undefined);
   const settle = async () => {
     const flushed = one.flush();
     await vi.waitUntil(async () => {
