@@ -124,6 +124,28 @@ describe("an expired object", () => {
     expect(store.calls.find(({ operation }) => operation === "delete")?.options).toEqual({ ifMatch: etag });
   });
 
+  test("is told of once, also where memory held it", async () => {
+    const { cache } = make();
+    const told = heard(cache, "expire");
+    await cache.set("k", "v", { ttl: 10 });
+    pass(10);
+    expect(await cache.get("k")).toBeUndefined();
+    await cache.flush();
+    expect(await cache.get("k")).toBeUndefined();
+    expect(told).toEqual([{ key: "k" }]);
+    expect(cache.stats().memory.entries).toBe(0);
+  });
+
+  test("is told of where only memory still held it", async () => {
+    const { cache, other } = make();
+    const told = heard(cache, "expire");
+    await cache.set("k", "v", { ttl: 10 });
+    await other.delete("k");
+    pass(10);
+    expect(await cache.get("k")).toBeUndefined();
+    expect(told).toEqual([{ key: "k" }]);
+  });
+
   test("its reader does not wait for that, and waitUntil does", async () => {
     const { cache, other, store } = make();
     await cache.set("k", "v", { ttl: 10 });

@@ -121,21 +121,19 @@ export class Layers {
     return found.copied ? copyOf(found.value) : found.value;
   }
 
-  /** The copy in memory, unless it is past its end. */
+  /** The copy in memory, unless it is past its end: that goes when the store has been asked, and is told of then. */
   recall(key: string): MemoryNode | undefined {
     const node = this.memory?.peek(key);
-    if (node === undefined) {
+    if (node === undefined || this.hasEnded(node)) {
       if (this.memory !== undefined) this.counters.memory.misses++;
-      return undefined;
-    }
-    if (this.clock.now() >= node.deadline) {
-      this.memory?.delete(key);
-      this.counters.memory.misses++;
-      this.events.emit("expire", { key: this.keyOf(key) });
       return undefined;
     }
     this.memory?.touch(node);
     return node;
+  }
+
+  hasEnded(node: MemoryNode): boolean {
+    return this.clock.now() >= node.deadline;
   }
 
   /** Counts and tells a hit in memory. */

@@ -72,11 +72,7 @@ export async function getOrSet<T>(
 
 export async function has(layers: Layers, key: string, options: CallOptions): Promise<boolean> {
   const node = layers.memory?.peek(key);
-  if (
-    node !== undefined &&
-    layers.clock.now() < node.deadline &&
-    Date.now() - node.checkedAt < revalidateAfter(layers)
-  ) {
+  if (node !== undefined && !layers.hasEnded(node) && Date.now() - node.checkedAt < revalidateAfter(layers)) {
     return true;
   }
   const pending = layers.order.pending(key);

@@ -40,6 +40,8 @@ async function ask(
   const pending = layers.order.pending(key);
   if (pending !== undefined) await pending;
   const token = layers.order.begin(key);
+  const kept = layers.memory?.peek(key);
+  const hasEnded = kept !== undefined && layers.hasEnded(kept);
   try {
     const got = await getObject(layers, key, {
       signal,
@@ -50,7 +52,7 @@ async function ask(
     let opened: Opened;
     if (got === "not-modified" && node !== undefined) {
       // What ended on the way is over, whatever the store confirms.
-      const isLive = layers.clock.now() < node.deadline;
+      const isLive = !layers.hasEnded(node);
       if (isLive) node.checkedAt = Date.now();
       opened = {
         found: isLive ? node : undefined,
@@ -60,6 +62,8 @@ async function ask(
     } else {
       opened = typeof got === "object" ? await openNewest(layers, key, got, signal, token) : ABSENT;
     }
+    // Once for both layers: of an object that has ended, too, it has been told.
+    if (hasEnded && opened.expired === undefined) layers.events.emit("expire", { key: layers.keyOf(key) });
     let isTold = false;
     const tell = (isHit: boolean): void => {
       if (isTold) return;
