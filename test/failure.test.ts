@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { gzipSync } from "node:zlib";
 import { BucketCacheError, isBucketCacheError, type ErrorCode, type ObjectStore } from "bucketcache";
@@ -310,6 +311,12 @@ describe("errors", () => {
     const foreign = Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" });
     expect(isBucketCacheError(foreign)).toBe(true);
     expect(isBucketCacheError(new BucketCacheError("ERR_STORE", "x"))).toBe(true);
+    // Of another realm: no instance of this one's Error.
+    const distant: unknown = runInNewContext(
+      'Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" })',
+    );
+    expect(distant).not.toBeInstanceOf(Error);
+    expect(isBucketCacheError(distant)).toBe(true);
     for (const other of [
       undefined,
       null,
@@ -354,7 +361,10 @@ describe("errors", () => {
     }
     await expect(cache.getOrSet("k", "value" as never)).rejects.toThrow(/getOrSet needs a function/);
     await expect(cache.set("k", 1, { write: "later" as never })).rejects.toThrow(/write must be/);
-    await expect(cache.set("k", 1, { cacheControl: "a\nb" })).rejects.toThrow(TypeError);
+    for (const text of ["a\nb", "é", 5 as never]) {
+      await expect(cache.set("k", 1, { cacheControl: text })).rejects.toThrow(/cacheControl must be visible ASCII/);
+      await expect(cache.set("k", 1, { contentType: text })).rejects.toThrow(/contentType must be visible ASCII/);
+    }
     expect(store.operations()).toEqual([]);
   });
 

@@ -319,19 +319,10 @@ describe("revalidateAfter", () => {
     expect(await reading).toBeUndefined();
   });
 
-  test("an object that was written again with the same bytes counts as changed", async () => {
+  test.each(["by this process", "by another"])("an object written %s, and again with the same bytes", async (by) => {
     vi.useFakeTimers();
-    const inner = memoryStore();
-    const { cache, other, store } = make({ memory: { revalidateAfter: 10 } });
-    // As S3 does on a 304: Last-Modified is there to be compared.
-    const get = store.get;
-    store.get = async (key, options) => {
-      const { lastModified, ...rest } = options ?? {};
-      const got = await get(key, rest);
-      const now = (await store.head(key))?.lastModified;
-      return got === "not-modified" && lastModified?.getTime() !== now?.getTime() ? get(key) : got;
-    };
-    await other.set("k", "v", { ttl: 1_000 });
+    const { cache, other } = make({ memory: { revalidateAfter: 10 } });
+    await (by === "by another" ? other : cache).set("k", "v", { ttl: 1_000 });
     await cache.get("k");
     vi.advanceTimersByTime(5_000);
     await other.set("k", "v", { ttl: 10 });
@@ -339,7 +330,6 @@ describe("revalidateAfter", () => {
     expect(await cache.get("k")).toBe("v");
     vi.advanceTimersByTime(5_000);
     expect(await cache.get("k")).toBeUndefined();
-    expect(inner).toBeDefined();
   });
 
   test("while the store is down, a copy that has not ended is served, with an event", async () => {

@@ -535,6 +535,14 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     expect(server.seen.map((request) => request.headers["if-none-match"])).toEqual(['"e1"', undefined]);
   });
 
+  test("what a write knows of its time goes with the next condition", async () => {
+    const date = "Sun, 22 Nov 2026 03:00:00 GMT";
+    server.play(ok({ etag: '"e1"', date }));
+    const written = await client().put("k", bytes("x"), FIELDS);
+    expect(written).toEqual({ etag: '"e1"' });
+    expect(written).toHaveProperty("lastModified", new Date(date));
+  });
+
   test("bytes that the runtime ungzips on the way count as plain", async () => {
     const { gzipSync } = await import("node:zlib");
     if (transport !== "fetch") return;

@@ -38,6 +38,11 @@ export function clockOf(store: ObjectStore): StoreClock {
   return clock;
 }
 
+/** What a write resolves to. Since when the object is there is for the cache, and not seen by who compares results. */
+export function written(etag: string, lastModified: Date): { etag: string } {
+  return Object.defineProperty({ etag }, "lastModified", { value: lastModified });
+}
+
 /** A request for one object (or, with an empty key, for the bucket) before it has a host and a signature. */
 export interface SignableRequest {
   method: "GET" | "HEAD" | "PUT" | "DELETE" | "POST";

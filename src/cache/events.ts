@@ -1,4 +1,4 @@
-import { BucketCacheError } from "../errors.js";
+import { BucketCacheError, isBucketCacheError } from "../errors.js";
 import { reportError } from "../base/runtime.js";
 import type { CacheEvents, CacheStats } from "../types.js";
 
@@ -73,7 +73,7 @@ const EVENTS: ReadonlySet<keyof CacheEvents> = new Set<keyof CacheEvents>([
  * refused, rather than failed, is what only a `BucketCacheError` can say.
  */
 export function asBucketCacheError(error: unknown, key?: string, store?: string): BucketCacheError {
-  if (error instanceof Error && error.name === "BucketCacheError") return error as BucketCacheError;
+  if (isBucketCacheError(error)) return error;
   const reason = error instanceof Error ? error.message : String(error);
   return new BucketCacheError("ERR_UNAVAILABLE", `the store failed: ${reason}`, { key, store, cause: error });
 }

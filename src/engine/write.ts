@@ -1,7 +1,7 @@
 import { untilAborted } from "../base/abort.js";
 import type { Encoded } from "../entry/codec.js";
 import { keptValue, type Snapshot } from "../cache/encoding.js";
-import { cacheControl, formatMetadata, newNonce } from "../entry/entry.js";
+import { cacheControl, formatMetadata, headerText, newNonce } from "../entry/entry.js";
 import { isConflict, isUnavailable } from "../errors.js";
 import { gzip } from "../entry/gzip.js";
 import { internalsOf, type WriteCondition } from "../base/internals.js";
@@ -229,11 +229,12 @@ async function putValue(
   };
   const clockWasKnown = layers.clock.known;
   let isNewest = true;
-  let { etag, expiresAt } = await put(layers, key, body, stamp, condition, options);
+  let { etag, lastModified, expiresAt } = await put(layers, key, body, stamp, condition, options);
   if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
     // This was the first answer of the store, and it says that the local clock, which `expires_at` came from, is wrong.
     try {
-      ({ etag, expiresAt } = await put(layers, key, body, stamp, etag === "" ? {} : { ifMatch: etag }, options));
+      const seen = etag === "" ? {} : { ifMatch: etag };
+      ({ etag, lastModified, expiresAt } = await put(layers, key, body, stamp, seen, options));
     } catch (error) {
       // A `set` that somebody has overwritten at once was a `set` all the same; a load yields.
       if (!isConflict(error) || condition.ifMatch !== undefined || condition.ifNoneMatch !== undefined) throw error;
@@ -245,15 +246,18 @@ async function putValue(
     ...infoOf(layers, since, policy, encoded, keyHash),
     size: body.byteLength,
     etag,
+    lastModified,
     contentType: stamp.contentType,
     ...(expiresAt !== undefined && { expiresAt }),
   };
   return { info, size: body.byteLength, isNewest };
 }
 
-/** `expiresAt`, in Unix seconds, where not we but a grant decided about the end. */
+/** What our own stores know of what they wrote beyond its ETag. */
 interface Written {
   etag: string;
+  lastModified?: Date;
+  /** Unix seconds, where not we but a grant decided about the end. */
   expiresAt?: number;
 }
 
@@ -267,7 +271,7 @@ export async function put(
 ): Promise<Written> {
   const now = inStoreTime(layers, stamp.since);
   const put: PutOptions = {
-    contentType: stamp.contentType,
+    contentType: headerText(stamp.contentType, "contentType"),
     cacheControl: cacheControl(options.cacheControl),
     metadata: formatMetadata({
       created: now,

@@ -102,12 +102,23 @@ export function newNonce(): string {
  * @throws TypeError for text that cannot stand in a header.
  */
 export function cacheControl(override = "no-store"): string {
-  if (!/^[\t -~]*$/.test(override)) throw new TypeError("cacheControl must be visible ASCII");
-  const directives = override.split(",").map((directive) => directive.trim());
+  const directives = headerText(override, "cacheControl")
+    .split(",")
+    .map((directive) => directive.trim());
   return [
     ...directives.filter((directive) => directive !== "" && !/^bucketcache\b/i.test(directive)),
     "bucketcache=1",
   ].join(", ");
+}
+
+/**
+ * What the caller wants in a header.
+ *
+ * @throws TypeError for what cannot stand there.
+ */
+export function headerText(text: string, option: string): string {
+  if (typeof text !== "string" || !/^[\t -~]*$/.test(text)) throw new TypeError(`${option} must be visible ASCII`);
+  return text;
 }
 
 /** Whether a `Cache-Control` carries our marker. */

@@ -5,7 +5,7 @@
 import { begin, type Begun } from "./begin.js";
 import { Download } from "./download.js";
 import { hasMarker } from "../entry/entry.js";
-import { READ_ALL, type WriteCondition } from "../base/internals.js";
+import { READ_ALL, written, type WriteCondition } from "../base/internals.js";
 import { uploadParts } from "./multipart.js";
 import { conditionOf, type MultipartUpload, type PutOperation } from "./operations.js";
 import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
@@ -233,13 +233,17 @@ export function objectClient(plane: Plane): ObjectClient {
         // The attempt before may have been the one that wrote, and its answer lost.
         async excuse(answer, _, again) {
           if (!again || answer.status !== 412) return undefined;
-          const written = await stat(key, { signal });
-          const entry = written?.metadata["entry"];
-          return entry !== undefined && nonces.has(entry) ? { value: { etag: written!.etag } } : undefined;
+          const found = await stat(key, { signal });
+          const entry = found?.metadata["entry"];
+          if (entry === undefined || !nonces.has(entry)) return undefined;
+          return { value: written(found!.etag, found!.lastModified) };
         },
         accept(response) {
           response.cancel();
-          return { etag: response.header("etag") ?? "" };
+          const etag = response.header("etag") ?? "";
+          // Of the object, to the second: it shows when somebody writes the very same bytes later. Pages cannot see it.
+          const date = response.header("date");
+          return date === undefined ? { etag } : written(etag, new Date(date));
         },
       }),
     );

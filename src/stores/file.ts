@@ -9,6 +9,7 @@ import { resolve } from "node:path";
 import { bodyStream, toStream } from "../base/body.js";
 import { concat } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
+import { written } from "../base/internals.js";
 import { explain } from "../file/errors.js";
 import { type FileHead, footer } from "../file/format.js";
 import { Folder, readPart } from "../file/folder.js";
@@ -19,6 +20,7 @@ import {
   clipRange,
   compareUtf8,
   drain,
+  isUnmodified,
   type LocalHead,
   lowerCaseNames,
   wrongDigest,
@@ -61,7 +63,7 @@ export function fileStore(options: { directory: string }): ObjectStore {
   const store: ObjectStore = {
     name: NAME,
 
-    async get(key, { signal, range, ifNoneMatch } = {}) {
+    async get(key, { signal, range, ifNoneMatch, lastModified } = {}) {
       signal?.throwIfAborted();
       const opened = await folder.open(pathFor(key), key, true);
       if (opened === undefined) {
@@ -72,7 +74,7 @@ export function fileStore(options: { directory: string }): ObjectStore {
       let keep = false;
       try {
         signal?.throwIfAborted();
-        if (ifNoneMatch === head.etag) return "not-modified";
+        if (isUnmodified(headOf(head), ifNoneMatch, lastModified)) return "not-modified";
         const [start, end] = clipRange(range, head.size, { key, store: NAME });
         keep = file !== undefined;
         return {
@@ -108,7 +110,7 @@ export function fileStore(options: { directory: string }): ObjectStore {
       }
       const { file, path: temporary } = created;
       try {
-        const etag = await write(file, key, stream, total, { ...options, metadata });
+        const { etag, modified } = await write(file, key, stream, total, { ...options, metadata });
         await file.close();
         await explain(
           key,
@@ -119,7 +121,7 @@ export function fileStore(options: { directory: string }): ObjectStore {
             await folder.place(temporary, path);
           }),
         );
-        return { etag };
+        return written(etag, new Date(modified));
       } catch (error) {
         await file.close().catch(() => {});
         await unlink(temporary).catch(() => {});
@@ -170,14 +172,14 @@ export function fileStore(options: { directory: string }): ObjectStore {
   return store;
 }
 
-/** Writes a body, and what is known of it, to a new file; returns its ETag. */
+/** Writes a body, and what is known of it, to a new file. */
 async function write(
   file: FileHandle,
   key: string,
   stream: ReadableStream<Uint8Array>,
   total: number | undefined,
   options: Parameters<ObjectStore["put"]>[2],
-): Promise<string> {
+): Promise<Pick<FileHead, "etag" | "modified">> {
   const { contentType, cacheControl, metadata, sha256, onProgress } = options;
   const hash = createHash("sha256");
   let size = 0;
@@ -201,9 +203,10 @@ async function write(
   const digest = hash.digest();
   if (sha256 !== undefined && digest.toString("base64") !== sha256) throw wrongDigest({ key, store: NAME });
   const etag = `"${digest.toString("hex", 0, 16)}"`;
-  waiting.push(footer({ key, size, etag, modified: Date.now(), contentType, cacheControl, metadata }));
+  const modified = Date.now();
+  waiting.push(footer({ key, size, etag, modified, contentType, cacheControl, metadata }));
   await flush();
-  return etag;
+  return { etag, modified };
 }
 
 /** The objects below a folder, in the order of their keys. */
@@ -266,7 +269,15 @@ function sha256Hex(text: string): string {
 }
 
 function headOf({ size, etag, modified, contentType, cacheControl, metadata }: FileHead): LocalHead {
-  return { size, etag, lastModified: new Date(modified), contentType, cacheControl, metadata, now: new Date() };
+  return {
+    size,
+    etag,
+    lastModified: new Date(modified),
+    contentType,
+    cacheControl,
+    metadata,
+    now: new Date(Date.now()),
+  };
 }
 
 function listed({ key, size, etag, modified }: FileHead): ListedObject {

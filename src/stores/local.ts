@@ -35,6 +35,15 @@ export async function drain(
   }
 }
 
+/** Whether an object is still the one that a reader has. One of the very same bytes has the same ETag, and may end earlier. */
+export function isUnmodified(
+  head: Pick<ObjectHead, "etag" | "lastModified">,
+  ifNoneMatch: string | undefined,
+  lastModified: Date | undefined,
+): boolean {
+  return ifNoneMatch === head.etag && (lastModified === undefined || +lastModified === +head.lastModified);
+}
+
 /**
  * The part `[start, end)` of an object of `size` bytes, clipped to its end.
  *

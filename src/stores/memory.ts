@@ -6,6 +6,7 @@
 import { bodyStream } from "../base/body.js";
 import { concat, toBase64 } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
+import { written } from "../base/internals.js";
 import { md5 } from "../key/md5.js";
 import { nodeBuiltin } from "../base/runtime.js";
 import type { Bytes, ObjectStore } from "../types.js";
@@ -14,6 +15,7 @@ import {
   clipRange,
   compareUtf8,
   drain,
+  isUnmodified,
   type LocalHead,
   lowerCaseNames,
   wrongDigest,
@@ -40,11 +42,11 @@ export function memoryStore(): ObjectStore {
   return {
     name,
 
-    async get(key, { signal, range, ifNoneMatch } = {}) {
+    async get(key, { signal, range, ifNoneMatch, lastModified } = {}) {
       signal?.throwIfAborted();
       const found = objects.get(key);
       if (found === undefined) return undefined;
-      if (ifNoneMatch === found.head.etag) return "not-modified";
+      if (isUnmodified(found.head, ifNoneMatch, lastModified)) return "not-modified";
       const [start, end] = clipRange(range, found.head.size, { key, store: name });
       return { ...headOf(found), body: slices(found.bytes, start, end, signal) };
     },
@@ -87,9 +89,10 @@ export function memoryStore(): ObjectStore {
       checkConditions(objects.get(key)?.head, { ifMatch, ifNoneMatch }, { key, store: name });
       const etag = `"${contentHash(bytes)}"`;
       const size = bytes.byteLength;
-      objects.set(key, { bytes, head: { size, etag, lastModified: new Date(), contentType, metadata, cacheControl } });
+      const lastModified = new Date(Date.now());
+      objects.set(key, { bytes, head: { size, etag, lastModified, contentType, metadata, cacheControl } });
       if (ArrayBuffer.isView(body)) onProgress?.({ loaded: size, total: size });
-      return { etag };
+      return written(etag, lastModified);
     },
 
     async delete(key, { signal, ifMatch } = {}) {
@@ -134,7 +137,12 @@ function contentHash(bytes: Bytes): string {
 }
 
 function headOf({ head }: Stored): LocalHead {
-  return { ...head, lastModified: new Date(head.lastModified), metadata: { ...head.metadata }, now: new Date() };
+  return {
+    ...head,
+    lastModified: new Date(head.lastModified),
+    metadata: { ...head.metadata },
+    now: new Date(Date.now()),
+  };
 }
 
 // Cut as they are read, so that a large object is not held twice. Stored bytes are replaced, never changed.
