@@ -125,6 +125,17 @@ describe("batches and grants", () => {
     }
   });
 
+  test("a body parser that takes less than the handler gets smaller batches", async () => {
+    server.intercept = (url, init) => {
+      const isLarge = url.href === server.url && (init.body as Uint8Array).byteLength > 102_400;
+      return isLarge ? new Response("<h1>Payload Too Large</h1>", { status: 413 }) : undefined;
+    };
+    const long = Array.from({ length: 250 }, (_, i) => `${i}/${"ä/".repeat(330)}x`);
+    expect(await cacheOf().getMany(long)).toEqual(long.map(() => undefined));
+    const alone = failing(server.store().get(`${"a/".repeat(60_000)}x`));
+    expect(await alone).toMatchObject({ code: "ERR_TOO_LARGE" });
+  });
+
   test("a grant is not used beyond its end: shortly before, a new one is asked for", async () => {
     const store = server.store();
     await store.get("cache/many/1");

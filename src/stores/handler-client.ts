@@ -101,8 +101,10 @@ export function handlerClient(
         silence: LIMITS.silence,
       });
       const { error } = (json ?? {}) as { error?: Refusal };
-      if (status === 413 && (error?.maxBatch as number) < batch.length) {
-        maxBatch = Math.max(1, error?.maxBatch as number);
+      // A body parser before the handler may take less than that, and does not say how much.
+      const accepted = error ? (error.maxBatch as number) : batch.length >> 1;
+      if (status === 413 && batch.length > 1 && accepted < batch.length) {
+        maxBatch = Math.max(1, accepted);
         queue.unshift(...batch);
         return void flushSoon();
       }
