@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { cacheKey } from "bucketcache";
-import { memoryStore } from "bucketcache/memory";
 import { heard, make } from "./support/stores.js";
 
 afterEach(() => void vi.useRealTimers());

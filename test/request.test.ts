@@ -190,6 +190,17 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
   });
 
+  test("an object of unknown length is read to its end, which tells it", async () => {
+    server.play((_, response) => {
+      response.writeHead(200, { etag: '"e1"', "x-amz-meta-entry": ENTRY });
+      response.end("hello");
+    });
+    const object = await found(client());
+    expect(object.size).toBeNaN();
+    expect(new TextDecoder().decode(await object[READ_ALL](10))).toBe("hello");
+    expect(object.size).toBe(5);
+  });
+
   test("an object of unknown length is bounded as well", async () => {
     server.play((_, response) => {
       response.writeHead(200, { "transfer-encoding": "chunked" });

@@ -101,9 +101,11 @@ export async function openEntry(
   layers.counters.store.hits++;
   layers.emitHit(key, "store", startedAt);
   const length = rangeLength(range, got.size);
-  layers.counters.store.bytesRead += length;
+  // Not known of a body that comes in chunks.
+  const total = length >= 0 ? length : undefined;
+  layers.counters.store.bytesRead += total ?? 0;
   let stream = got.body;
-  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length));
+  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, total));
   if (entry.compressed && !raw) {
     if (entry.codec === undefined) {
       // Python's `S3Cache` flags streams as compressed which it stores plain.
@@ -232,7 +234,7 @@ function rangeLength(range: StreamOptions["range"], size: number): number {
   return range === undefined ? size : Math.max(0, Math.min(range.length ?? Infinity, size - range.offset));
 }
 
-function meter(onProgress: (progress: Progress) => void, total: number): TransformStream<Bytes, Bytes> {
+function meter(onProgress: (progress: Progress) => void, total: number | undefined): TransformStream<Bytes, Bytes> {
   let loaded = 0;
   return new TransformStream({
     transform(chunk, controller) {

@@ -91,7 +91,8 @@ export function objectClient(plane: Plane): ObjectClient {
       }
     }
     return {
-      size: Number(range?.[1] ?? response.header("content-length") ?? 0),
+      // NaN where a proxy sends chunks and tells no length: it is known when all has been read.
+      size: Number(range?.[1] ?? response.header("content-length") ?? NaN),
       etag: etag ?? "",
       lastModified: new Date(modified ?? NaN),
       contentType: response.header("content-type") ?? "application/octet-stream",
