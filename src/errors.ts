@@ -63,10 +63,9 @@ export class BucketCacheError extends Error {
  * `instanceof` does not.
  */
 export function isBucketCacheError(value: unknown): value is BucketCacheError {
-  // By brand: an error of another realm, say of a frame or of `node:vm`, is no instance of this one's `Error`.
-  if (Object.prototype.toString.call(value) !== "[object Error]") return false;
-  const { name, code } = value as { name?: unknown; code?: unknown };
-  return name === "BucketCacheError" && String(code).startsWith("ERR_");
+  // An error of another realm, say of a frame or of `node:vm`, is no instance of this one's `Error`.
+  const { name, code, stack } = (value ?? {}) as { name?: unknown; code?: unknown; stack?: unknown };
+  return name === "BucketCacheError" && stack !== undefined && String(code).startsWith("ERR_");
 }
 
 /** The store is down rather than refusing: what `whenUnavailable` and retries are about. */

@@ -361,7 +361,7 @@ describe("errors", () => {
     }
     await expect(cache.getOrSet("k", "value" as never)).rejects.toThrow(/getOrSet needs a function/);
     await expect(cache.set("k", 1, { write: "later" as never })).rejects.toThrow(/write must be/);
-    for (const text of ["a\nb", "é", 5 as never]) {
+    for (const text of ["a\nb", "é"]) {
       await expect(cache.set("k", 1, { cacheControl: text })).rejects.toThrow(/cacheControl must be visible ASCII/);
       await expect(cache.set("k", 1, { contentType: text })).rejects.toThrow(/contentType must be visible ASCII/);
     }

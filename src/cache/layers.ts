@@ -132,8 +132,8 @@ export class Layers {
     return node;
   }
 
-  hasEnded(node: MemoryNode): boolean {
-    return this.clock.now() >= node.deadline;
+  hasEnded(node: MemoryNode | undefined): boolean {
+    return this.clock.now() >= (node?.deadline ?? Infinity);
   }
 
   /** Counts and tells a hit in memory. */

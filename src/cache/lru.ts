@@ -67,7 +67,7 @@ export class MemoryNode implements EntryInfo {
     this.keyHash = info.keyHash;
     this.created = compact(info.createdAt);
     this.ends = compact(info.expiresAt);
-    this.modified = compact(info.lastModified && +info.lastModified / 1000);
+    this.modified = compact(+(info.lastModified ?? NaN) / 1000 || undefined);
     this.checked = Math.round(checkedAt - epoch);
     this.memo = this.validFor = this.newer = this.older = undefined;
     this.memoKey = "";

@@ -40,8 +40,7 @@ async function ask(
   const pending = layers.order.pending(key);
   if (pending !== undefined) await pending;
   const token = layers.order.begin(key);
-  const kept = layers.memory?.peek(key);
-  const hasEnded = kept !== undefined && layers.hasEnded(kept);
+  const hasEnded = layers.hasEnded(layers.memory?.peek(key));
   try {
     const got = await getObject(layers, key, {
       signal,

@@ -101,11 +101,10 @@ export async function openEntry(
   layers.counters.store.hits++;
   layers.emitHit(key, "store", startedAt);
   const length = rangeLength(range, got.size);
-  // Not known of a body that comes in chunks.
-  const total = length >= 0 ? length : undefined;
-  layers.counters.store.bytesRead += total ?? 0;
+  // Of a body that comes in chunks it is not known.
+  layers.counters.store.bytesRead += length || 0;
   let stream = got.body;
-  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, total));
+  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length >= 0 ? length : undefined));
   if (entry.compressed && !raw) {
     if (entry.codec === undefined) {
       // Python's `S3Cache` flags streams as compressed which it stores plain.

@@ -56,9 +56,8 @@ export function parseMetadata(metadata: Record<string, string>): ParsedMetadata 
   const codec = members.get("codec");
   const nonce = members.get("nonce");
   const stale = members.get("stale");
-  if (!isNumber(created)) return damaged("entry has no valid created");
-  if (!isToken(codec)) return damaged("entry has no valid codec");
-  if (!isBytes(nonce)) return damaged("entry has no valid nonce");
+  if (!isNumber(created) || !isToken(codec) || !isBytes(nonce))
+    return damaged("entry has no valid created, codec or nonce");
   const meta: EntryMetadata = { created, codec: codec.token, nonce: nonce.base64, expiresAt, compressed };
   if (stale !== undefined) {
     if (!isNumber(stale)) return damaged("entry has no valid stale");
@@ -117,7 +116,7 @@ export function cacheControl(override = "no-store"): string {
  * @throws TypeError for what cannot stand there.
  */
 export function headerText(text: string, option: string): string {
-  if (typeof text !== "string" || !/^[\t -~]*$/.test(text)) throw new TypeError(`${option} must be visible ASCII`);
+  if (!/^[\t -~]*$/.test(text)) throw new TypeError(`${option} must be visible ASCII`);
   return text;
 }
 

@@ -1,5 +1,5 @@
 /** What is asked of one object, and how each operation becomes a request to be signed. */
-import { cacheControl } from "../entry/entry.js";
+import { cacheControl, headerText } from "../entry/entry.js";
 import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../base/internals.js";
 
 /** What a write stores beside the bytes. */
@@ -65,9 +65,7 @@ export function fieldHeaders(fields: WriteFields): Record<string, string> {
   const control = fields.metadata["entry"] === undefined ? fields.cacheControl : cacheControl(fields.cacheControl);
   if (control !== undefined) headers["cache-control"] = control;
   for (const [name, value] of Object.entries(fields.metadata)) headers[`x-amz-meta-${name}`] = value;
-  for (const name in headers) {
-    if (!/^[\t -~]*$/.test(headers[name]!)) throw new TypeError(`${name} must be visible ASCII`);
-  }
+  for (const name in headers) headerText(headers[name]!, name);
   return headers;
 }
 

@@ -241,10 +241,8 @@ export function objectClient(plane: Plane): ObjectClient {
         },
         accept(response) {
           response.cancel();
-          const etag = response.header("etag") ?? "";
-          // Of the object, to the second: it shows when somebody writes the very same bytes later. Pages cannot see it.
-          const date = response.header("date");
-          return date === undefined ? { etag } : written(etag, new Date(date));
+          // To the second: it shows when somebody writes the very same bytes later. Pages cannot see it.
+          return written(response.header("etag") ?? "", new Date(response.header("date") ?? NaN));
         },
       }),
     );
