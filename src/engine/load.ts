@@ -146,9 +146,7 @@ export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
         layers.loads.detach(request.key);
       });
       // What is on its way in the background is told when it is there: until then the store has the old one.
-      const written = layers.order.pending(request.key);
-      if (written === undefined) layers.announce?.(request.key);
-      else void written.then(() => layers.announce?.(request.key));
+      void Promise.resolve(layers.order.pending(request.key)).then(() => layers.announce?.(request.key));
       return found;
     } finally {
       layers.order.end(token);

@@ -20,14 +20,13 @@ export function requireSigner(store: ObjectStore, key?: string): NonNullable<Obj
  */
 export async function oneGrant(layers: Layers, key: string, options: PresignOptions): Promise<Grant> {
   const { store, entry } = layers.settings;
-  const { operation = "read", expiresIn, size } = options;
   // What is written by a grant lives as long as what the cache writes itself.
-  const ttl = options.ttl ?? (operation === "write" ? entry.ttl : undefined);
+  const { operation = "read", expiresIn, size, ttl = entry.ttl ?? Infinity } = options;
   if (!["read", "write", "delete"].includes(operation)) {
     throw new TypeError(`operation must be "read", "write" or "delete"; got ${String(operation)}`);
   }
   if (expiresIn !== undefined) toSeconds(expiresIn, "expiresIn");
-  if (ttl !== undefined) toSeconds(ttl, "ttl");
+  toSeconds(ttl, "ttl");
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) {
     throw new TypeError(`size must be a whole number of bytes; got ${String(size)}`);
   }
@@ -35,7 +34,7 @@ export async function oneGrant(layers: Layers, key: string, options: PresignOpti
   const pending = operation === "read" ? layers.order.pending(key) : undefined;
   if (pending !== undefined) await untilAborted(pending, options.signal);
   try {
-    return await presign.call(store, key, ttl === undefined ? options : { ...options, ttl });
+    return await presign.call(store, key, operation === "write" ? { ...options, ttl } : options);
   } catch (error) {
     if (error instanceof TypeError) throw error;
     throw layers.failure(error, key, options.signal);

@@ -118,7 +118,11 @@ export function handlerClient(
       });
     } catch (error) {
       const reason = error instanceof Malformed ? fail("ERR_PROTOCOL", error.message) : error;
-      for (const { key, reject } of batch) reject(withKey(reason, key));
+      for (const { key, reject } of batch) {
+        // Each who waits is told of its own key.
+        const isOurs = reason instanceof BucketCacheError;
+        reject(isOurs ? failure(reason.code, reason.message, { store, key }, troubleOf(reason), reason.cause) : reason);
+      }
     }
   }
 
@@ -173,12 +177,6 @@ export function handlerClient(
       key,
       down,
     );
-  }
-
-  /** What failed for all of a batch, as each who waits is told of it. */
-  function withKey(error: unknown, key: string): unknown {
-    if (!(error instanceof BucketCacheError)) return error;
-    return failure(error.code, error.message, { store, key }, troubleOf(error), error.cause);
   }
 
   function ask<T>(request: PresignRequest, post: (waiting: Waiting) => void): Promise<T> {

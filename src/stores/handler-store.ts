@@ -198,6 +198,6 @@ export function handlerStore(
 
 function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
   // Recorders name their codecs with a comma, which no handler takes.
-  const type = contentType.includes(",") ? (contentType.split(";")[0] as string) : contentType;
+  const type = contentType.replace(/;.*,.*/, "");
   return { ...(metadata as Write), contentType: type, ...(sha256 !== undefined && { sha256 }) };
 }
