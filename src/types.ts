@@ -240,7 +240,7 @@ export interface CacheEvents {
     /** Milliseconds. */
     duration: number;
   };
-  /** An entry was deleted by the caller; it may have been absent. */
+  /** An entry was deleted: by the caller, then it may have been absent, or because it was found past its end. */
   delete: {
     /** Its key. */
     key: string;
