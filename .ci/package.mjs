@@ -39,7 +39,7 @@ for (const file of inside) {
 
 for (const file of inside) {
   // Node prints the whole line that threw.
-  const longest = /\.js$/.test(file)
+  const longest = file.endsWith(".js")
     ? Math.max(
         ...readFileSync(file, "utf8")
           .split("\n")

@@ -79,7 +79,8 @@ export interface ListRequest {
 
 /** One of a batch. */
 export type PresignRequest =
-  | { op: "get" | "head"; key: string }
+  | { op: "get"; key: string; compressed?: boolean }
+  | { op: "head"; key: string }
   | { op: "delete"; key: string; ifMatch?: string }
   | PutRequest
   | CreateRequest

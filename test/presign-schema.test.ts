@@ -27,7 +27,7 @@ test("every operation, its result and its refusal are as the published schema sa
   const { uploadId } = await uploadParts(handler, key, [10]);
   const again = await uploadParts(handler, key, [10]);
   const requests = [
-    { op: "get", key },
+    { op: "get", key, compressed: true },
     { op: "head", key },
     { op: "put", key, size: 0 },
     { op: "put", key, size: 1, ttl: 0.5, contentType: "text/plain; charset=utf-8", codec: "text", compressed: true },

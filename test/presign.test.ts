@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { type Grant, type PresignOptions } from "bucketcache";
+import { BucketCacheError, type Grant, type PresignOptions } from "bucketcache";
 import { make, putForeign, watchedStore } from "./support/stores.js";
 
 /** A store that grants anything, and says what it was asked. */
@@ -75,5 +75,18 @@ describe("wrapped.presign", () => {
     expect(fn).toHaveBeenCalledTimes(4);
     expect(asked.map(({ stored }) => stored)).toEqual([true, true, true]);
     expect(await other.wrap(fn, { name: "f<a>" }).peek()).toBe("computed");
+  });
+
+  test("grants nothing where the result was not kept, and says so", async () => {
+    const { cache, store, asked } = granting();
+    const picky = cache.wrap(() => "x", { name: "f", shouldCache: () => false });
+    await expect(picky.presign()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: `cache/${picky.keyOf()}` });
+    const put = store.put;
+    store.put = () => Promise.reject(new BucketCacheError("ERR_UNAVAILABLE", "down"));
+    const bypassed = cache.wrap(() => "y", { name: "g" });
+    await expect(bypassed.presign()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
+    store.put = put;
+    await bypassed.presign();
+    expect(asked).toMatchObject([{ stored: true }]);
   });
 });

@@ -68,6 +68,8 @@ describe("a grant to read", () => {
     const grant = await cache.presign("handed");
     expect(grant).toMatchObject({ key: "cache/handed", operation: "read", method: "GET" });
     expect(await page(grant).get("handed")).toBe("z".repeat(5_000));
+    // By itself, too: whoever opens the URL knows nothing of our gzip.
+    expect(await (await fetch(grant.url)).text()).toBe("z".repeat(5_000));
     for (const options of [{ filename: "a.txt" }, { contentType: "text/html" }, { expiresIn: 5 }]) {
       expect(await failing(cache.presign("handed", options))).toMatchObject({ code: "ERR_UNSUPPORTED" });
     }

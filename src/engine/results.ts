@@ -1,4 +1,6 @@
 /** What a wrapped function does with its results besides computing them. */
+import { untilAborted } from "../base/abort.js";
+import { BucketCacheError } from "../errors.js";
 import type { Layers } from "../cache/layers.js";
 import type { Grant, PresignOptions } from "../types.js";
 import { accept, find, loadBeyondMemory, type LoadRequest } from "./load.js";
@@ -18,11 +20,24 @@ export async function presignResult(layers: Layers, request: LoadRequest, option
   call.signal?.throwIfAborted();
   requireSigner(layers.settings.store);
   // Memory is no proof: what is handed off must be in the store.
-  const head = await headObject(layers, key, call.signal);
-  const judged = head && judge(layers, key, head);
-  const hash = await identity?.hash();
-  const isStored =
-    judged?.kind === "live" && judged.keyHash !== undefined && (hash ?? judged.keyHash) === judged.keyHash;
-  if (!isStored) await loadBeyondMemory(layers, request);
+  const isStored = async (): Promise<boolean> => {
+    const head = await headObject(layers, key, call.signal);
+    const judged = head && judge(layers, key, head);
+    if (judged?.kind !== "live" || judged.keyHash === undefined) return false;
+    return ((await identity?.hash()) ?? judged.keyHash) === judged.keyHash;
+  };
+  if (!(await isStored())) {
+    const { etag } = await loadBeyondMemory(layers, request);
+    const pending = layers.order.pending(key);
+    if (pending !== undefined) await untilAborted(pending, call.signal);
+    // Computed, and not kept: `shouldCache` said so, or the store was passed over.
+    if (etag === "" && !(await isStored())) {
+      const store = layers.settings.store.name;
+      throw new BucketCacheError("ERR_UNAVAILABLE", "the result is not in the store, so it cannot be handed off", {
+        key,
+        store,
+      });
+    }
+  }
   return oneGrant(layers, key, options);
 }

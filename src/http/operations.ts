@@ -25,8 +25,15 @@ export interface DeleteOperation {
   versionId?: string | undefined;
 }
 
+export interface ReadOperation {
+  op: "get" | "head";
+  key: string;
+  /** get: the answer says that it is gzip, so that browsers and `curl` undo it, which know nothing of entries. */
+  compressed?: boolean | undefined;
+}
+
 /** `Range` and `If-None-Match` of a read are sent unsigned, so that one grant serves them all. */
-export type Operation = { op: "get" | "head"; key: string } | PutOperation | DeleteOperation;
+export type Operation = ReadOperation | PutOperation | DeleteOperation;
 
 /** One multipart upload, whoever signs it. */
 export interface MultipartUpload {
@@ -76,7 +83,7 @@ export function toRequest(operation: Operation): SignableRequest {
   switch (operation.op) {
     case "get":
       // Whatever Content-Encoding somebody gave the object, the bytes arrive as they are stored.
-      return { method: "GET", key, query: { "response-content-encoding": "identity" } };
+      return { method: "GET", key, query: { "response-content-encoding": operation.compressed ? "gzip" : "identity" } };
     case "head":
       return { method: "HEAD", key };
     case "put":

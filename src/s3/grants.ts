@@ -38,14 +38,12 @@ async function requestOf(
   const { contentType, filename, size, ttl } = options;
   switch (operation) {
     case "read": {
-      // Browsers and curl undo gzip when the answer says that it is gzip, which the stored object does not.
       const head = await store.head(key, options);
-      const query: Record<string, string> = {
-        "response-content-encoding": head?.metadata["compressed"] === "true" ? "gzip" : "identity",
-      };
+      const request = toRequest({ op: "get", key, compressed: head?.metadata["compressed"] === "true" });
+      const query = { ...request.query };
       if (contentType !== undefined) query["response-content-type"] = contentType;
       if (filename !== undefined) query["response-content-disposition"] = attachment(filename);
-      return { method: "GET", key, query };
+      return { ...request, query };
     }
     case "write": {
       if (size !== undefined && (!Number.isSafeInteger(size) || size < 0))

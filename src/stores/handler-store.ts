@@ -158,8 +158,10 @@ export function handlerStore(
       throw unsupported("a presign handler signs no file name, Cache-Control or type of an answer", key);
     }
     let signing: Promise<SignedRequest>;
-    if (operation === "read") signing = signRead("get", key, true);
-    else if (operation === "delete") signing = handler.sign({ op: "delete", key });
+    if (operation === "read") {
+      const head = await client.head(key, asked);
+      signing = handler.sign({ op: "get", key, ...(head?.metadata["compressed"] === "true" && { compressed: true }) });
+    } else if (operation === "delete") signing = handler.sign({ op: "delete", key });
     else if (size === undefined) throw new TypeError("a grant to write needs the size in bytes");
     else {
       const life = ttl === undefined || ttl === Infinity ? {} : { ttl: toSeconds(ttl, "ttl") };
