@@ -119,10 +119,9 @@ export async function openEntry(
 
 /** `getResponse`. */
 export function toResponse({ head, entry, stream, raw }: Opened, range: StreamOptions["range"]): Response {
-  const headers = new Headers({
-    "content-type": head.contentType || OCTETS,
-    "last-modified": head.lastModified.toUTCString(),
-  });
+  const headers = new Headers({ "content-type": head.contentType || OCTETS });
+  // A proxy may have dropped it.
+  if (+head.lastModified >= 0) headers.set("last-modified", head.lastModified.toUTCString());
   if (raw) headers.set("content-type", "application/gzip");
   // The length of what was gunzipped on the way is not known.
   if ((!entry.compressed || raw) && head.size >= 0)
