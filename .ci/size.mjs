@@ -7,7 +7,7 @@ import { build } from "esbuild";
 const KIB = 1024;
 // What it shall be, and what it may be until then: the limits only ever go down.
 const GOAL = { first: 14 * KIB, all: 22 * KIB };
-const LIMIT = { first: 14 * KIB, all: 36 * KIB };
+const LIMIT = { first: 14 * KIB, all: 35.5 * KIB };
 // What a page imports. The other entry points are for servers and tests, and are listed without a limit.
 const PAGE = [".", "./presigned"];
 

@@ -79,7 +79,7 @@ export interface ListRequest {
 
 /** One of a batch. */
 export type PresignRequest =
-  | { op: "get"; key: string; compressed?: boolean }
+  | { op: "get"; key: string; compressed?: true | undefined }
   | { op: "head"; key: string }
   | { op: "delete"; key: string; ifMatch?: string }
   | PutRequest

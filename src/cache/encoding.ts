@@ -31,7 +31,7 @@ export function encode(layers: Layers, key: string, value: unknown): Encoded {
     throw new BucketCacheError(
       "ERR_TOO_LARGE",
       `the value has ${encoded.body.byteLength} bytes, more than maxValueBytes (${layers.settings.maxValueBytes}): raise it, or store a stream`,
-      { key, store: layers.settings.store.name },
+      layers.at(key),
     );
   }
   return encoded;

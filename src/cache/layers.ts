@@ -78,6 +78,11 @@ export class Layers {
     return objectKey.slice(this.settings.prefix.length);
   }
 
+  /** Where trouble was, for an error to tell. */
+  at(key: string): { key: string; store: string } {
+    return { key, store: this.settings.store.name };
+  }
+
   waitUntilOf(call: CallOptions): ((promise: Promise<unknown>) => void) | undefined {
     return call.waitUntil ?? this.settings.waitUntil;
   }
@@ -161,7 +166,7 @@ export class Layers {
 
   /** Puts an isolated value into memory, where memory takes it. */
   keep(key: string, { value, copied }: Isolated, weight: number, info: EntryInfo, mayKeep: boolean): Found {
-    const node = mayKeep ? this.memory?.set(key, value, copied, weight + key.length, info, Date.now()) : undefined;
+    const node = mayKeep ? this.memory?.set(key, value, copied, weight + key.length, info) : undefined;
     return node ?? { ...info, value, copied, node };
   }
 

@@ -55,7 +55,7 @@ export class MemoryNode implements EntryInfo {
   declare private readonly modified: number | undefined;
   declare private checked: number;
 
-  constructor(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo, checkedAt: number) {
+  constructor(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo) {
     epoch ||= Date.now();
     this.key = key;
     this.value = value;
@@ -68,7 +68,7 @@ export class MemoryNode implements EntryInfo {
     this.created = compact(info.createdAt);
     this.ends = compact(info.expiresAt);
     this.modified = compact(+(info.lastModified ?? NaN) / 1000 || undefined);
-    this.checked = Math.round(checkedAt - epoch);
+    this.checked = Math.round(Date.now() - epoch);
     this.memo = this.validFor = this.newer = this.older = undefined;
     this.memoKey = "";
   }
@@ -95,13 +95,14 @@ export class MemoryNode implements EntryInfo {
     return this.ends === undefined ? Infinity : this.ends + epoch;
   }
 
-  /** When the store last confirmed it, in milliseconds. */
-  get checkedAt(): number {
-    return this.checked + epoch;
+  /** Whether the store confirmed it so lately. */
+  isFresh(milliseconds: number): boolean {
+    return Date.now() - (this.checked + epoch) < milliseconds;
   }
 
-  set checkedAt(milliseconds: number) {
-    this.checked = Math.round(milliseconds - epoch);
+  /** The store has just confirmed it. */
+  confirm(): void {
+    this.checked = Math.round(Date.now() - epoch);
   }
 }
 
@@ -145,18 +146,11 @@ export class Lru {
   }
 
   /** Keeps a value, in place of one with its key; one that is larger than the whole bound is not kept. */
-  set(
-    key: string,
-    value: unknown,
-    copied: boolean,
-    weight: number,
-    info: EntryInfo,
-    checkedAt: number,
-  ): MemoryNode | undefined {
+  set(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo): MemoryNode | undefined {
     const old = this.#nodes.get(key);
     if (old !== undefined) this.#remove(old);
     if (weight > this.#maxBytes) return undefined;
-    const node = new MemoryNode(key, value, copied, weight, info, checkedAt);
+    const node = new MemoryNode(key, value, copied, weight, info);
     this.#nodes.set(key, node);
     this.#bytes += node.weight;
     this.#link(node);

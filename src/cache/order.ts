@@ -1,3 +1,5 @@
+import { untilAborted } from "../base/abort.js";
+
 /**
  * Writing in order (wire format, section 5), within this process. An operation that began before a `set` or `delete`
  * of its key is superseded by it: what it read or computed may be returned, but not kept. And the writes of one key
@@ -57,6 +59,12 @@ export class Order {
   /** The writes of the key that are under way: who reads the store waits for them, and so sees what was written. */
   pending(key: string): Promise<unknown> | undefined {
     return this.#queues.get(key)?.catch(() => undefined);
+  }
+
+  /** When they are over, or the signal aborts. */
+  settled(key: string, signal: AbortSignal | undefined): Promise<unknown> | undefined {
+    const pending = this.pending(key);
+    return pending && untilAborted(pending, signal);
   }
 
   /** Whether a write of the key is under way, which will settle what memory holds. */

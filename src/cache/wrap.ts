@@ -150,7 +150,7 @@ class WrappedFunction {
 
   #isFresh(node: MemoryNode): boolean {
     if (node.deadline !== Infinity && this.#layers.clock.now() >= node.deadline) return false;
-    if (this.#revalidateAfter !== Infinity && Date.now() - node.checkedAt >= this.#revalidateAfter) return false;
+    if (this.#revalidateAfter !== Infinity && !node.isFresh(this.#revalidateAfter)) return false;
     return this.#options.schema === undefined || node.validFor === this.#options.schema;
   }
 

@@ -1,6 +1,5 @@
 /** What a cache does with one entry. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { untilAborted } from "../base/abort.js";
 import type { Found, Layers } from "../cache/layers.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "../cache/settings.js";
 import type { CallOptions, Entry, GetOrSetOptions, LoadContext } from "../types.js";
@@ -72,11 +71,10 @@ export async function getOrSet<T>(
 
 export async function has(layers: Layers, key: string, options: CallOptions): Promise<boolean> {
   const node = layers.memory?.peek(key);
-  if (node !== undefined && !layers.hasEnded(node) && Date.now() - node.checkedAt < revalidateAfter(layers)) {
+  if (node !== undefined && !layers.hasEnded(node) && node.isFresh(revalidateAfter(layers))) {
     return true;
   }
-  const pending = layers.order.pending(key);
-  if (pending !== undefined) await untilAborted(pending, options.signal);
+  await layers.order.settled(key, options.signal);
   const head = await headObject(layers, key, options.signal);
   if (head === undefined) return false;
   const judged = judge(layers, key, head);

@@ -54,7 +54,7 @@ export async function load(layers: Layers, request: LoadRequest): Promise<Found>
   if (node !== undefined) {
     const accepted = await accept(layers, request, node);
     if (accepted !== undefined) {
-      if (Date.now() - node.checkedAt < request.revalidateAfter) {
+      if (node.isFresh(request.revalidateAfter)) {
         layers.hitMemory(node, startedAt);
         return accepted;
       }
@@ -80,7 +80,7 @@ export async function find(
     layers.hitMemory(node, startedAt);
     return { found, source: "memory" };
   };
-  if (node !== undefined && inMemory !== undefined && Date.now() - node.checkedAt < revalidateAfter) {
+  if (node !== undefined && inMemory !== undefined && node.isFresh(revalidateAfter)) {
     return fromMemory(node, inMemory);
   }
   let reading: Reading;

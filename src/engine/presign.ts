@@ -1,4 +1,3 @@
-import { untilAborted } from "../base/abort.js";
 import { toSeconds } from "../base/duration.js";
 import { BucketCacheError } from "../errors.js";
 import type { Layers } from "../cache/layers.js";
@@ -31,8 +30,7 @@ export async function oneGrant(layers: Layers, key: string, options: PresignOpti
     throw new TypeError(`size must be a whole number of bytes; got ${String(size)}`);
   }
   const presign = requireSigner(store, key);
-  const pending = operation === "read" ? layers.order.pending(key) : undefined;
-  if (pending !== undefined) await untilAborted(pending, options.signal);
+  if (operation === "read") await layers.order.settled(key, options.signal);
   try {
     return await presign.call(store, key, operation === "write" ? { ...options, ttl } : options);
   } catch (error) {

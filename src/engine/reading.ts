@@ -52,10 +52,10 @@ async function ask(
     if (got === "not-modified" && node !== undefined) {
       // What ended on the way is over, whatever the store confirms.
       const isLive = !layers.hasEnded(node);
-      if (isLive) node.checkedAt = Date.now();
+      if (isLive) node.confirm();
       opened = {
         found: isLive ? node : undefined,
-        condition: conditionOf(node.etag),
+        condition: ifUnchanged(node.etag),
         expired: undefined,
       };
     } else {
@@ -161,7 +161,7 @@ async function open(
   const opened = judge(layers, key, got);
   if (opened.kind === "gone") {
     await discardBody(got);
-    return { found: undefined, condition: conditionOf(got.etag), expired: opened.expired };
+    return { found: undefined, condition: ifUnchanged(got.etag), expired: opened.expired };
   }
   const { maxValueBytes } = layers.settings;
   if (got.size > maxValueBytes) {
@@ -180,7 +180,7 @@ async function open(
   } catch (error) {
     if (isBucketCacheError(error) && error.code === "ERR_TOO_LARGE") throw tooLarge(layers, key);
     damaged(layers, key, error instanceof Error ? error.message : String(error), error);
-    return { found: undefined, condition: conditionOf(got.etag), expired: undefined };
+    return { found: undefined, condition: ifUnchanged(got.etag), expired: undefined };
   }
   const info: EntryInfo = {
     createdAt: opened.createdAt,
@@ -192,7 +192,7 @@ async function open(
     keyHash: opened.keyHash,
   };
   const found = layers.keep(key, layers.isolate(value, true), decoded.byteLength, info, mayKeep(layers, token));
-  return { found, condition: conditionOf(got.etag), expired: undefined };
+  return { found, condition: ifUnchanged(got.etag), expired: undefined };
 }
 
 /** What metadata say of an object: whether it counts, and how to read it. */
@@ -238,7 +238,7 @@ async function readBody(layers: Layers, key: string, got: Got, signal: AbortSign
   // A body that ends early is a broken transfer, whatever the transport made of it; it is never taken for damage.
   if (body.byteLength !== got.size) {
     const message = `the store announced ${got.size} bytes and sent ${body.byteLength}`;
-    throw layers.failure(new BucketCacheError("ERR_UNAVAILABLE", message, at(layers, key)), key, signal);
+    throw layers.failure(new BucketCacheError("ERR_UNAVAILABLE", message, layers.at(key)), key, signal);
   }
   layers.counters.store.bytesRead += body.byteLength;
   return body;
@@ -247,16 +247,12 @@ async function readBody(layers: Layers, key: string, got: Got, signal: AbortSign
 /** Tells of an entry that cannot be decoded: a miss for its readers. */
 export function damaged(layers: Layers, key: string, reason: string, cause?: unknown): void {
   const message = `the entry is damaged and counts as a miss: ${reason}`;
-  layers.events.error(layers.keyOf(key), new BucketCacheError("ERR_DAMAGED", message, { ...at(layers, key), cause }));
+  layers.events.error(layers.keyOf(key), new BucketCacheError("ERR_DAMAGED", message, { ...layers.at(key), cause }));
 }
 
 function tooLarge(layers: Layers, key: string): BucketCacheError {
   const message = `the value has more than ${layers.settings.maxValueBytes} bytes: raise maxValueBytes, or read it with getStream`;
-  return new BucketCacheError("ERR_TOO_LARGE", message, at(layers, key));
-}
-
-function at(layers: Layers, key: string): { key: string; store: string } {
-  return { key, store: layers.settings.store.name };
+  return new BucketCacheError("ERR_TOO_LARGE", message, layers.at(key));
 }
 
 /** An object that counts as absent, or how to read it. `codec` is undefined for objects of other programs. */
@@ -274,7 +270,7 @@ export type Judgement =
 const ABSENT: Opened = { found: undefined, condition: { ifNoneMatch: "*" }, expired: undefined };
 
 /** Writes only over the object that was seen. Without an ETag (CORS can hide it) there is nothing to hold it to. */
-function conditionOf(etag: string): WriteCondition {
+export function ifUnchanged(etag: string): WriteCondition {
   return etag === "" ? {} : { ifMatch: etag };
 }
 

@@ -3,7 +3,7 @@ import { asBucketCacheError } from "../cache/events.js";
 import type { ExpiredObject, Layers } from "../cache/layers.js";
 import { forEachPooled } from "../base/pool.js";
 import type { CallOptions } from "../types.js";
-import { headObject } from "./reading.js";
+import { headObject, ifUnchanged } from "./reading.js";
 import { replacing, supersede } from "./write.js";
 
 /** `delete`: in both layers, in order. */
@@ -61,7 +61,7 @@ export function discardExpired(
 ): void {
   const { deleteExpired, deleteGrace, store } = layers.settings;
   if (expired === undefined || !deleteExpired || layers.isLoading(key)) return;
-  if (layers.clock.now() / 1000 < expired.endedAt + deleteGrace || layers.order.pending(key) !== undefined) return;
+  if (layers.clock.now() / 1000 < expired.endedAt + deleteGrace || layers.order.isPending(key)) return;
   const token = layers.order.begin(key);
   const work = layers.order.enqueue(key, async () => {
     try {
@@ -77,7 +77,7 @@ export function discardExpired(
       }
       layers.counters.store.deletes++;
       await store.delete(key, {
-        ...(head.etag !== "" && { ifMatch: head.etag }),
+        ...ifUnchanged(head.etag),
         ...(head.versionId !== undefined && { versionId: head.versionId }),
       });
       layers.events.emit("delete", { key: layers.keyOf(key) });

@@ -1,5 +1,4 @@
 /** What a wrapped function does with its results besides computing them. */
-import { untilAborted } from "../base/abort.js";
 import { BucketCacheError } from "../errors.js";
 import type { Layers } from "../cache/layers.js";
 import type { Grant, PresignOptions } from "../types.js";
@@ -23,20 +22,15 @@ export async function presignResult(layers: Layers, request: LoadRequest, option
   const isStored = async (): Promise<boolean> => {
     const head = await headObject(layers, key, call.signal);
     const judged = head && judge(layers, key, head);
-    if (judged?.kind !== "live" || judged.keyHash === undefined) return false;
-    return ((await identity?.hash()) ?? judged.keyHash) === judged.keyHash;
+    const hash = judged?.kind === "live" ? judged.keyHash : undefined;
+    return hash !== undefined && ((await identity?.hash()) ?? hash) === hash;
   };
   if (!(await isStored())) {
     const { etag } = await loadBeyondMemory(layers, request);
-    const pending = layers.order.pending(key);
-    if (pending !== undefined) await untilAborted(pending, call.signal);
+    await layers.order.settled(key, call.signal);
     // Computed, and not kept: `shouldCache` said so, or the store was passed over.
     if (etag === "" && !(await isStored())) {
-      const store = layers.settings.store.name;
-      throw new BucketCacheError("ERR_UNAVAILABLE", "the result is not in the store, so it cannot be handed off", {
-        key,
-        store,
-      });
+      throw new BucketCacheError("ERR_UNAVAILABLE", "the result was not stored", layers.at(key));
     }
   }
   return oneGrant(layers, key, options);

@@ -1,4 +1,3 @@
-import { untilAborted } from "../base/abort.js";
 import { bodyStream } from "../base/body.js";
 import { isBody } from "../cache/encoding.js";
 import { BucketCacheError, isConflict, isUnavailable } from "../errors.js";
@@ -16,7 +15,7 @@ import type {
   SetOptions,
   StreamOptions,
 } from "../types.js";
-import { discardBody, getObject, isGzip, judge, type Judgement, miss } from "./reading.js";
+import { discardBody, getObject, ifUnchanged, isGzip, judge, type Judgement, miss } from "./reading.js";
 import { discardExpired } from "./remove.js";
 import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
 import { emitSet } from "./write.js";
@@ -75,8 +74,7 @@ export async function openEntry(
   signal?.throwIfAborted();
   checkRange(range);
   const startedAt = performance.now();
-  const pending = layers.order.pending(key);
-  if (pending !== undefined) await untilAborted(pending, signal);
+  await layers.order.settled(key, signal);
   const got = await getObject(layers, key, { signal, ...(range && { range }) });
   if (got === undefined || got === "not-modified") {
     miss(layers, key, startedAt);
@@ -87,7 +85,7 @@ export async function openEntry(
     await discardBody(got);
     miss(layers, key, startedAt);
     if (!overwriting) discardExpired(layers, key, entry.expired, options);
-    return { condition: got.etag === "" ? {} : { ifMatch: got.etag } };
+    return { condition: ifUnchanged(got.etag) };
   }
   const raw = options.raw === true;
   if (range !== undefined && entry.compressed && !raw) {
@@ -95,7 +93,7 @@ export async function openEntry(
     throw new BucketCacheError(
       "ERR_UNSUPPORTED",
       "a range of a compressed entry cannot be decoded: read all of it, read the stored bytes with raw: true, or store it with compress: false",
-      { key, store: layers.settings.store.name },
+      layers.at(key),
     );
   }
   layers.counters.store.hits++;

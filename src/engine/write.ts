@@ -9,6 +9,7 @@ import type { Found, Layers } from "../cache/layers.js";
 import type { EntryInfo } from "../cache/lru.js";
 import type { Token } from "../cache/order.js";
 import type { EntryPolicy } from "../cache/settings.js";
+import { ifUnchanged } from "./reading.js";
 import type { Bytes, CallOptions, PutOptions, SetOptions } from "../types.js";
 
 /** From here on gzip is tried on values: below, the gain is smaller than the smallest billing unit and costs CPU. */
@@ -233,8 +234,7 @@ async function putValue(
   if (stamp.ttl !== undefined && !clockWasKnown && clockIsOff(layers)) {
     // This was the first answer of the store, and it says that the local clock, which `expires_at` came from, is wrong.
     try {
-      const seen = etag === "" ? {} : { ifMatch: etag };
-      ({ etag, lastModified, expiresAt } = await put(layers, key, body, stamp, seen, options));
+      ({ etag, lastModified, expiresAt } = await put(layers, key, body, stamp, ifUnchanged(etag), options));
     } catch (error) {
       // A `set` that somebody has overwritten at once was a `set` all the same; a load yields.
       if (!isConflict(error) || condition.ifMatch !== undefined || condition.ifNoneMatch !== undefined) throw error;

@@ -3,7 +3,7 @@ import { formatMetadata, newNonce } from "../entry/entry.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
 import type { BucketSigner } from "../base/internals.js";
 import { objectKey } from "../key/key.js";
-import { fieldHeaders, partRequest, toRequest } from "../http/operations.js";
+import { conditionOf, fieldHeaders, partRequest, toRequest } from "../http/operations.js";
 import {
   Malformed,
   type CreateRequest,
@@ -101,7 +101,7 @@ async function signed(
 }
 
 function put(rules: Rules, request: PutRequest, permit: Permit): Promise<PresignResult> {
-  const { size, ttl, sha256, ifMatch, ifNoneMatch } = request;
+  const { size, ttl, sha256 } = request;
   const { contentType, metadata } = stamp(rules, request);
   if (size > LARGEST_PUT) throw new Refused("ERR_TOO_LARGE", "a single PUT takes 5 GiB: upload in parts");
   const signable = toRequest({
@@ -111,8 +111,7 @@ function put(rules: Rules, request: PutRequest, permit: Permit): Promise<Presign
     contentType,
     metadata,
     sha256,
-    ...(ifMatch !== undefined && { ifMatch }),
-    ...(ifNoneMatch !== undefined && { ifNoneMatch }),
+    ...conditionOf(request),
   });
   // Signed, so that nobody adds an encoding that readers would fail on.
   const headers = { ...signable.headers, "content-encoding": "identity" };

@@ -133,8 +133,7 @@ export class Download {
     };
     look(0);
     try {
-      await fill();
-      clearTimeout(timer as number);
+      await fill().finally(() => clearTimeout(timer as number));
       await Promise.all(helpers);
       if (this.#received < missing) {
         this.#response = await this.#reopen(this.#received);
@@ -142,7 +141,6 @@ export class Download {
       }
       return target;
     } catch (error) {
-      clearTimeout(timer as number);
       this.#leave();
       for (const part of parts) part.#leave();
       throw error;

@@ -1,10 +1,9 @@
 /** Uploads in parts: what is larger than one part, or a stream whose length nobody knows. */
-import { onAbort } from "../base/abort.js";
+import { onAbort, untilAborted } from "../base/abort.js";
 import type { UploadedPart, WriteCondition } from "../base/internals.js";
 import type { MultipartUpload } from "./operations.js";
 import { failure, type Purpose } from "./refusal.js";
 import { perform, type Plane } from "./perform.js";
-import { abortable } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Begun } from "./begin.js";
 import type { Progress } from "../types.js";
@@ -57,10 +56,13 @@ export async function uploadParts(
     // A source that waits for its next chunk would never notice.
     parts.cancel(signal?.reason);
   });
-  let uploadId: string | undefined;
+  // Whoever leaves before the id is known leaves no upload behind, if the store answers soon.
+  const patience = new AbortController();
+  let creating: Promise<string> | undefined;
   try {
     signal?.throwIfAborted();
-    const id = (uploadId = await beginUpload(upload, signal));
+    creating = upload.create(patience.signal);
+    const id = await untilAborted(creating, signal);
     const uploaded: UploadedPart[] = [];
     let loaded = 0;
 
@@ -118,24 +120,12 @@ export async function uploadParts(
   } catch (error) {
     parts.cancel(error);
     // What a failed abort leaves behind is for the bucket's lifecycle rule.
-    if (uploadId !== undefined) await upload.abort(uploadId).catch(() => {});
+    const timer = setTimeout(() => patience.abort(error), LAST_ANSWER);
+    await creating?.then((id) => upload.abort(id)).catch(() => {});
+    clearTimeout(timer);
     throw error;
   } finally {
     leave();
-  }
-}
-
-/** The id of the new upload. Who leaves before it is known leaves no upload behind, if the store answers soon. */
-async function beginUpload(upload: MultipartUpload, signal: AbortSignal | undefined): Promise<string> {
-  const patience = new AbortController();
-  const creating = upload.create(patience.signal);
-  try {
-    return await abortable(creating, signal);
-  } catch (error) {
-    const timer = setTimeout(() => patience.abort(error), LAST_ANSWER);
-    await creating.then((id) => upload.abort(id)).catch(() => {});
-    clearTimeout(timer);
-    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 /** What is asked of one object, and how each operation becomes a request to be signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
+import type { ObjectHead } from "../types.js";
 import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../base/internals.js";
 
 /** What a write stores beside the bytes. */
@@ -28,8 +29,8 @@ export interface DeleteOperation {
 export interface ReadOperation {
   op: "get" | "head";
   key: string;
-  /** get: the answer says that it is gzip, so that browsers and `curl` undo it, which know nothing of entries. */
-  compressed?: boolean | undefined;
+  /** get: the answer says that it is gzip, which the stored object does not. */
+  compressed?: true | undefined;
 }
 
 /** `Range` and `If-None-Match` of a read are sent unsigned, so that one grant serves them all. */
@@ -47,6 +48,11 @@ export interface MultipartUpload {
     signal: AbortSignal | undefined,
   ): Promise<{ etag: string }>;
   abort(uploadId: string): Promise<void>;
+}
+
+/** A read whose answer is plain for browsers and `curl`, which know nothing of entries: they undo gzip that it names. */
+export function plainRead(key: string, head: ObjectHead | undefined): ReadOperation & { op: "get" } {
+  return { op: "get", key, compressed: head?.metadata["compressed"] === "true" || undefined };
 }
 
 /** What is asked of a write's target, without what is not. */

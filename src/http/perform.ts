@@ -1,9 +1,10 @@
 /** One signed request, with all that may go wrong: retries, time-outs, a signature that is over, refusals. */
+import { untilAborted } from "../base/abort.js";
 import type { StoreClock } from "../base/clock.js";
 import type { SignedRequest } from "../base/internals.js";
 import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
 import { failure, networkFailure, readAnswer, refusal, troubleOf, type Answer, type Purpose } from "./refusal.js";
-import { abortable, LIMITS, withRetries, type Limits } from "./retry.js";
+import { LIMITS, withRetries, type Limits } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Incoming, Send } from "./transport.js";
 
@@ -52,7 +53,7 @@ export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>)
   let renewed = false;
   const attempt = async (again: boolean): Promise<T> => {
     for (;;) {
-      signed ??= await abortable(call.sign(renewed), signal);
+      signed ??= await untilAborted(call.sign(renewed), signal);
       const sentAt = Date.now();
       const before = clock.now() - sentAt;
       let response: Incoming;

@@ -236,7 +236,7 @@ export function objectClient(plane: Plane): ObjectClient {
           if (!again || answer.status !== 412) return undefined;
           const found = await stat(key, { signal });
           const entry = found?.metadata["entry"];
-          if (entry === undefined || !nonces.has(entry)) return undefined;
+          if (!entry || !nonces.has(entry)) return undefined;
           return { value: written(found!.etag, found!.lastModified) };
         },
         accept(response) {

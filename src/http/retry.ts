@@ -1,4 +1,4 @@
-import { onAbort } from "../base/abort.js";
+import { untilAborted } from "../base/abort.js";
 import { troubleOf } from "./refusal.js";
 
 /** Milliseconds, except `attempts`. */
@@ -56,16 +56,7 @@ export async function withRetries<T>(
  * @throws the signal's reason.
  */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return abortable(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
-}
-
-/** Leaves a promise behind when the signal aborts. */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const leave = onAbort(signal, () => reject(signal.reason as Error));
-    promise.then(resolve, reject).finally(leave);
-  });
+  return untilAborted(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
 }
 
 /** Calls back after silence. One timer for many bytes: bytes move only the deadline. It never holds the process. */

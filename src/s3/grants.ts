@@ -4,7 +4,7 @@ import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import type { BucketSigner, SignableRequest } from "../base/internals.js";
-import { toRequest } from "../http/operations.js";
+import { plainRead, toRequest } from "../http/operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
 import { LONGEST_LIFE } from "./signer.js";
 
@@ -38,8 +38,7 @@ async function requestOf(
   const { contentType, filename, size, ttl } = options;
   switch (operation) {
     case "read": {
-      const head = await store.head(key, options);
-      const request = toRequest({ op: "get", key, compressed: head?.metadata["compressed"] === "true" });
+      const request = toRequest(plainRead(key, await store.head(key, options)));
       const query = { ...request.query };
       if (contentType !== undefined) query["response-content-type"] = contentType;
       if (filename !== undefined) query["response-content-disposition"] = attachment(filename);

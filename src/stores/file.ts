@@ -70,15 +70,16 @@ export function fileStore(options: { directory: string }): ObjectStore {
         signal?.throwIfAborted();
         return undefined;
       }
-      const { head, body, file } = opened;
+      const { body, file } = opened;
+      const head = headOf(opened.head);
       let keep = false;
       try {
         signal?.throwIfAborted();
-        if (isUnmodified(headOf(head), ifNoneMatch, lastModified)) return "not-modified";
+        if (isUnmodified(head, ifNoneMatch, lastModified)) return "not-modified";
         const [start, end] = clipRange(range, head.size, { key, store: NAME });
         keep = file !== undefined;
         return {
-          ...headOf(head),
+          ...head,
           body: file ? readFrom(file, start, end, key, signal) : toStream((body as Bytes).subarray(start, end)),
         };
       } finally {

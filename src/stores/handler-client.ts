@@ -102,9 +102,9 @@ export function handlerClient(
       });
       const { error } = (json ?? {}) as { error?: Refusal };
       // A body parser before the handler may take less than that, and does not say how much.
-      const accepted = error ? (error.maxBatch as number) : batch.length >> 1;
-      if (status === 413 && batch.length > 1 && accepted < batch.length) {
-        maxBatch = Math.max(1, accepted);
+      const accepted = Math.max(1, error ? (error.maxBatch as number) : batch.length >> 1);
+      if (status === 413 && accepted < batch.length) {
+        maxBatch = accepted;
         queue.unshift(...batch);
         return void flushSoon();
       }
@@ -120,8 +120,11 @@ export function handlerClient(
       const reason = error instanceof Malformed ? fail("ERR_PROTOCOL", error.message) : error;
       for (const { key, reject } of batch) {
         // Each who waits is told of its own key.
-        const isOurs = reason instanceof BucketCacheError;
-        reject(isOurs ? failure(reason.code, reason.message, { store, key }, troubleOf(reason), reason.cause) : reason);
+        reject(
+          reason instanceof BucketCacheError
+            ? failure(reason.code, reason.message, { store, key }, troubleOf(reason), reason.cause)
+            : reason,
+        );
       }
     }
   }

@@ -1,14 +1,15 @@
 /** The entries of a bucket by requests that a presign handler signs. */
+import { untilAborted } from "../base/abort.js";
 import type { StoreClock } from "../base/clock.js";
 import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { cacheControl, parseMetadata } from "../entry/entry.js";
 import type { SignedRequest } from "../base/internals.js";
-import { conditionOf, type PutOperation } from "../http/operations.js";
+import { conditionOf, plainRead, type PutOperation } from "../http/operations.js";
 import type { CreateRequest, ListResult, PresignRequest } from "../protocol.js";
 import { failure } from "../http/refusal.js";
 import { objectClient } from "../http/request.js";
-import { abortable, LIMITS, withRetries } from "../http/retry.js";
+import { LIMITS, withRetries } from "../http/retry.js";
 import { fetchSend } from "../http/send.js";
 import type { Grant, ListedObject, ObjectStore, PresignOptions, PutOptions } from "../types.js";
 import { handlerClient } from "./handler-client.js";
@@ -137,7 +138,7 @@ export function handlerStore(
     let cursor: string | undefined;
     do {
       signal?.throwIfAborted();
-      const page: ListResult = await abortable(
+      const page: ListResult = await untilAborted(
         control<ListResult>({ op: "list", key: prefix, ...(cursor !== undefined && { cursor }) }, signal),
         signal,
       );
@@ -158,16 +159,14 @@ export function handlerStore(
       throw unsupported("a presign handler signs no file name, Cache-Control or type of an answer", key);
     }
     let signing: Promise<SignedRequest>;
-    if (operation === "read") {
-      const head = await client.head(key, asked);
-      signing = handler.sign({ op: "get", key, ...(head?.metadata["compressed"] === "true" && { compressed: true }) });
-    } else if (operation === "delete") signing = handler.sign({ op: "delete", key });
+    if (operation === "read") signing = handler.sign(plainRead(key, await client.head(key, asked)));
+    else if (operation === "delete") signing = handler.sign({ op: "delete", key });
     else if (size === undefined) throw new TypeError("a grant to write needs the size in bytes");
     else {
       const life = ttl === undefined || ttl === Infinity ? {} : { ttl: toSeconds(ttl, "ttl") };
       signing = handler.sign({ op: "put", key, size, contentType, codec: codecOfType(contentType), ...life });
     }
-    const { method, url, headers, expiresAt } = await abortable(signing, asked.signal);
+    const { method, url, headers, expiresAt } = await untilAborted(signing, asked.signal);
     if (expiresIn !== undefined && expiresAt - clock.now() / 1_000 > toSeconds(expiresIn, "expiresIn") + 2) {
       throw unsupported("the presign handler decides how long a grant lives, and that is longer", key);
     }
@@ -199,7 +198,10 @@ export function handlerStore(
 }
 
 function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
-  // Recorders name their codecs with a comma, which no handler takes.
-  const type = contentType.replace(/;.*,.*/, "");
-  return { ...(metadata as Write), contentType: type, ...(sha256 !== undefined && { sha256 }) };
+  return {
+    ...(metadata as Write),
+    // Recorders name their codecs with a comma, which no handler takes.
+    contentType: contentType.replace(/;.*,.*/, ""),
+    ...(sha256 !== undefined && { sha256 }),
+  };
 }
