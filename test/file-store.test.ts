@@ -20,10 +20,11 @@ import { fileStore } from "bucketcache/file";
 import { storeConformance } from "bucketcache/testing";
 import { build } from "esbuild";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BucketCacheError } from "../src/errors.js";
 import { decodeName, encodeName, fileSegment, pathOf } from "../src/file/names.js";
 import { chunked, content, pattern } from "../src/testing/expect.js";
+import { localTime } from "./support/local-time.js";
 import { utf8 } from "../src/base/bytes.js";
 
 const base = mkdtempSync(join(tmpdir(), "bucketcache-file-"));
@@ -500,27 +501,4 @@ describe("processes that share a folder", () => {
   });
 });
 
-describe("time", () => {
-  test("is Date.now's, also where a test replaces nothing else", async () => {
-    const store = fileStore({ directory: fresh() });
-    const now = Date.now() + 3_600_000;
-    vi.spyOn(Date, "now").mockReturnValue(now);
-    await store.put("k", utf8("x"), PLAIN);
-    expect(await store.head("k")).toMatchObject({ now: new Date(now), lastModified: new Date(now) });
-    vi.restoreAllMocks();
-  });
-
-  test("tells an object from one of the same bytes that took its place", async () => {
-    const store = fileStore({ directory: fresh() });
-    vi.spyOn(Date, "now").mockReturnValueOnce(1_000_000);
-    const { etag } = await store.put("k", utf8("x"), PLAIN);
-    const { lastModified } = (await store.head("k"))!;
-    expect(await store.get("k", { ifNoneMatch: etag, lastModified })).toBe("not-modified");
-    vi.restoreAllMocks();
-    await store.put("k", utf8("x"), PLAIN);
-    expect(await store.get("k", { ifNoneMatch: etag })).toBe("not-modified");
-    const found = await store.get("k", { ifNoneMatch: etag, lastModified });
-    if (typeof found !== "object") expect.fail("it is another");
-    await found.body.cancel();
-  });
-});
+localTime(() => fileStore({ directory: fresh() }));
