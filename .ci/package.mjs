@@ -35,18 +35,10 @@ for (const file of inside) {
   if (!/^(dist|src|schema)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(file)) {
     complain(`${file} has no business in the package`);
   }
-}
-
-for (const file of inside) {
   // Node prints the whole line that threw.
-  const longest = file.endsWith(".js")
-    ? Math.max(
-        ...readFileSync(file, "utf8")
-          .split("\n")
-          .map((line) => line.length),
-      )
-    : 0;
-  if (longest > 1_000) complain(`${file} has a line of ${longest} characters, which an uncaught error would print`);
+  if (file.endsWith(".js") && /.{1001}/.test(readFileSync(file, "utf8"))) {
+    complain(`${file} has a line of more than 1,000 characters, which an uncaught error would print`);
+  }
 }
 
 judge("publint", ["--strict", tarball]);
