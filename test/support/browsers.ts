@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { findProgram, isExecutable, runLong, say } from "./tools.js";
 
 /** How to start each engine. */
@@ -61,7 +61,8 @@ export async function findBrowser<E extends Engine>(engine: E): Promise<Browsers
 export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
   let missing = await missingOf(engines);
   if (missing.length > 0) {
-    const cli = fileURLToPath(import.meta.resolve("playwright/package.json")).replace(/package\.json$/, "cli.js");
+    // Vitest's module runner has no import.meta.resolve.
+    const cli = join(createRequire(import.meta.url).resolve("playwright/package.json"), "../cli.js");
     await attempt(`installing ${missing.join(" and ")} by Playwright`, process.execPath, [cli, "install", ...missing]);
     missing = await missingOf(engines);
   }
