@@ -32,9 +32,14 @@ import { type Engine, Functions } from "./wrap.js";
  * Makes a two-level cache: a bounded LRU in memory in front of a bucket.
  *
  * @example
- * const cache = createCache({ store: s3Store({ bucket: "results" }), ttl: "1h" });
- * const nearest = cache.wrap(findNearest, { name: "nearest" });
- * await nearest({ lat: 52.5, lon: 13.4 });
+ * ```ts
+ * import { createCache } from "bucketcache";
+ * import { s3Store } from "bucketcache/s3";
+ *
+ * const cache = createCache({ store: s3Store({ bucket: "my-results" }), ttl: "1h" });
+ * const square = cache.wrap(async (n: number) => n * n, { name: "square" });
+ * console.log(await square(12)); // 144
+ * ```
  *
  * @throws TypeError that names the option which is wrong
  */

@@ -52,8 +52,15 @@ export interface DevServer {
  *
  * @example
  * ```ts
+ * import { createCache } from "bucketcache";
+ * import { startDevServer } from "bucketcache/dev";
+ * import { s3Store } from "bucketcache/s3";
+ *
  * const server = await startDevServer({ directory: ".bucketcache" });
  * const cache = createCache({ store: s3Store({ bucket: "bucketcache", ...server }) });
+ * await cache.set("key", "value");
+ * await cache.close();
+ * await server.close();
  * ```
  *
  * @throws TypeError when an option is none of what it may be.

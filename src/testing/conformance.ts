@@ -20,14 +20,16 @@ export type Promised = (name: string, body: (store: ObjectStore, prefix: string)
  *
  * `makeStore` is called once per test and may return the same store each time: every test keeps to keys of its own under
  * `conformance/`, and removes them. Closing the store is left to you. Allow 30 seconds a test for a store on a network.
- *
- * ```ts
- * import { describe, test } from "vitest";
- * import { storeConformance } from "bucketcache/testing";
- * storeConformance({ describe, test }, async () => myStore());
- * ```
- *
  * One thing is left open: a store may ignore `ifMatch` on `delete`, as MinIO does.
+ *
+ * @example
+ * ```ts
+ * import { describe, test } from "node:test"; // or "vitest"
+ * import { memoryStore } from "bucketcache/memory"; // or your own
+ * import { storeConformance } from "bucketcache/testing";
+ *
+ * storeConformance({ describe, test }, async () => memoryStore());
+ * ```
  */
 export function storeConformance(runner: Runner, makeStore: () => Promise<ObjectStore>): void {
   const promise: Promised = (name, body) =>

@@ -28,7 +28,11 @@ export interface FaultyStore extends ObjectStore {
  * Wraps a store and interferes. `faults` may be changed at any time; each call meets every fault that matches it, in
  * order. The random ones follow the seed, so that a failure can be repeated.
  *
+ * @example
  * ```ts
+ * import { memoryStore } from "bucketcache/memory";
+ * import { faultyStore } from "bucketcache/testing";
+ *
  * const store = faultyStore(memoryStore(), { seed: 7, faults: [{ operation: "get", probability: 0.1 }] });
  * store.faults.push({ operation: "put", error: new Error("disk full") });
  * store.faults.length = 0; // all is well again
