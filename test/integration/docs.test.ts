@@ -7,7 +7,10 @@ import { PutBucketCorsCommand, PutBucketLifecycleConfigurationCommand, S3Client 
 import type { CORSRule, BucketLifecycleConfiguration } from "@aws-sdk/client-s3";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import type * as Main from "bucketcache";
 import { startDevServer } from "bucketcache/dev";
+import type * as Handler from "bucketcache/handler";
+import type * as S3 from "bucketcache/s3";
 import { lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
 import { makeBucket } from "../support/bucket.js";
 import {
@@ -126,7 +129,7 @@ async function runOnDevServer(program: Program, file: string): Promise<void> {
   try {
     const said = await output(process.execPath, ["--enable-source-maps", file], project, environment(server));
     const squeeze = (text: string) => text.replace(/[\s'"]/g, "");
-    const printed = program.flatMap(({ code }) => [...code.matchAll(/^console\.log\(.*\); \/\/ ([\d[{"'].*)$/gm)]);
+    const printed = program.flatMap(({ code }) => [...code.matchAll(/^ *console\.log\(.*\); \/\/ ([\d[{"'].*)$/gm)]);
     let rest = squeeze(said);
     for (const [line, result] of printed) {
       expect(rest, line).toContain(squeeze(result as string));
@@ -301,8 +304,8 @@ async function exchange(program: Program): Promise<void> {
   // "…" in a text stands for any text, and as a member for any others.
   const printed = JSON.parse(answer.body.replaceAll(", … }", ', "…": "" }')) as { now: number };
 
-  const { createPresignHandler } = await packed<typeof import("bucketcache/handler")>("bucketcache/handler");
-  const { s3Store } = await packed<typeof import("bucketcache/s3")>("bucketcache/s3");
+  const { createPresignHandler } = await packed<typeof Handler>("bucketcache/handler");
+  const { s3Store } = await packed<typeof S3>("bucketcache/s3");
   const credentials = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" };
   const handler = createPresignHandler({
     store: s3Store({ bucket: "my-results", region: "eu-central-1", credentials }),
@@ -350,17 +353,11 @@ async function confine([{ code }]: Program): Promise<void> {
   const { accessKeyId, secretAccessKey } = options.credentials;
   try {
     expect(code).toContain("my-results");
-    const assume = [
-      "sts",
-      "assume-role",
-      "--role-arn",
-      "arn:aws:iam::000000000000:role/cache",
-      "--role-session-name",
-      "s",
-    ];
+    const role = ["--role-arn", "arn:aws:iam::000000000000:role/cache", "--role-session-name", "cache"];
+    const policy = code.replaceAll("my-results", bucket);
     const said = await runAws(
       inject("python"),
-      [...assume, "--endpoint-url", endpoint, "--output", "json", "--policy", code.replaceAll("my-results", bucket)],
+      ["sts", "assume-role", ...role, "--policy", policy, "--endpoint-url", endpoint, "--output", "json"],
       { env: { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_DEFAULT_REGION: region } },
     );
     const { Credentials } = JSON.parse(said) as { Credentials: Record<string, string> };
@@ -380,7 +377,7 @@ async function confine([{ code }]: Program): Promise<void> {
     const keys: string[] = [];
     for await (const { key } of cache.list()) keys.push(key);
     expect(keys.sort()).toEqual(["a", "large"]);
-    await cache.clear({ prefix: "" });
+    await cache.clear({ all: true });
     expect(await cache.has("a")).toBe(false);
     await expect(other.cache.set("a", 1)).rejects.toMatchObject({ code: "ERR_FORBIDDEN" });
     await expect(other.cache.get("a")).rejects.toMatchObject({ code: "ERR_FORBIDDEN" });
@@ -444,9 +441,9 @@ async function packed<Module>(specifier: string): Promise<Module> {
   return (await import(/* @vite-ignore */ pathToFileURL(file).href)) as Module;
 }
 
-async function openCache(options: Parameters<typeof import("bucketcache/s3").s3Store>[0], prefix = "cache/") {
-  const { createCache } = await packed<typeof import("bucketcache")>("bucketcache");
-  const { s3Store } = await packed<typeof import("bucketcache/s3")>("bucketcache/s3");
+async function openCache(options: Parameters<typeof S3.s3Store>[0], prefix = "cache/") {
+  const { createCache } = await packed<typeof Main>("bucketcache");
+  const { s3Store } = await packed<typeof S3>("bucketcache/s3");
   const cache = createCache({ store: s3Store(options), prefix, memory: false });
   return { cache, close: () => cache.close() };
 }
