@@ -3,8 +3,14 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from "node:f
 import { createRequire } from "node:module";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { PutBucketCorsCommand, PutBucketLifecycleConfigurationCommand, S3Client } from "@aws-sdk/client-s3";
-import type { CORSRule, BucketLifecycleConfiguration } from "@aws-sdk/client-s3";
+import {
+  ListMultipartUploadsCommand,
+  PutBucketCorsCommand,
+  PutBucketLifecycleConfigurationCommand,
+  S3Client,
+  type BucketLifecycleConfiguration,
+  type CORSRule,
+} from "@aws-sdk/client-s3";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import type * as Main from "bucketcache";
@@ -13,15 +19,7 @@ import type * as Handler from "bucketcache/handler";
 import type * as S3 from "bucketcache/s3";
 import { lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
 import { makeBucket } from "../support/bucket.js";
-import {
-  addressOf,
-  atItsLines,
-  printedBlocks,
-  programsOf,
-  read,
-  type Block,
-  type Program,
-} from "../support/printed.js";
+import { addressOf, atItsLines, printedBlocks, programsOf, read, type Program } from "../support/printed.js";
 import { runAws, runPython } from "../support/python.js";
 
 // Every code block of README, guides and doc comments, as a reader copies it: from the page into a project where the packed
@@ -348,7 +346,7 @@ function withGaps(value: unknown): unknown {
 
 /** A session with the printed policy does all that a cache does below the prefix, and nothing beside it. */
 async function confine([{ code }]: Program): Promise<void> {
-  const { bucket, options, remove } = await makeBucket();
+  const { bucket, options, client, remove } = await makeBucket();
   const { endpoint, region } = options;
   const { accessKeyId, secretAccessKey } = options.credentials;
   try {
@@ -374,6 +372,8 @@ async function confine([{ code }]: Program): Promise<void> {
     // Larger than a part, and of unknown size: an upload in parts, and one that is aborted.
     await cache.set("large", parts(10));
     await expect(cache.set("broken", parts(10, new Error("broken")))).rejects.toThrow("broken");
+    const left = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: "cache/broken" }));
+    expect(left.Uploads ?? []).toEqual([]);
     const keys: string[] = [];
     for await (const { key } of cache.list()) keys.push(key);
     expect(keys.sort()).toEqual(["a", "large"]);
