@@ -1,4 +1,4 @@
-/** Whoever signs, what a handler grants works in a page. All other tests of pages sign with keys at hand. */
+/** Grants of a handler work in a page with either signer. All other tests of pages sign with keys at hand. */
 import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
 import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";

@@ -212,6 +212,32 @@ test.each([1, 2])("a request is tried as often as maxAttempts says: %i", async (
   }
 });
 
+test("a client's own time-outs are waited for, beyond a minute", async () => {
+  const handle = vi.fn((_request: unknown, { abortSignal }: { abortSignal: AbortSignal }) => {
+    return new Promise<never>((_, reject) =>
+      abortSignal.addEventListener("abort", () => reject(abortSignal.reason as Error)),
+    );
+  });
+  const requestHandler = {
+    handle,
+    httpHandlerConfigs: () => ({ requestTimeout: 120_000 }),
+    updateHttpClientConfig() {},
+  };
+  const store = s3Store({
+    bucket: "my-bucket",
+    client: makeClient({ requestHandler: requestHandler as never, maxAttempts: 1 }),
+  });
+  await store.presign("k", { operation: "delete" });
+  vi.useFakeTimers({ now: NOW, toFake: ["Date", "setTimeout", "clearTimeout"] });
+  let outcome: unknown = "waiting";
+  void store.head("k").catch((error: unknown) => (outcome = error));
+  await vi.waitFor(() => expect(handle).toHaveBeenCalled());
+  await vi.advanceTimersByTimeAsync(100_000);
+  expect(outcome).toBe("waiting");
+  await vi.advanceTimersByTimeAsync(25_000);
+  expect(outcome).toMatchObject({ code: "ERR_TIMEOUT" });
+});
+
 test("the client's own middleware stays as it is, and its log is told no secret", async () => {
   const told: unknown[] = [];
   const log = (...args: unknown[]) => void told.push(...args);

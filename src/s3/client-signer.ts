@@ -25,7 +25,7 @@ interface Route {
   isCustom: boolean;
 }
 
-/** What is read beyond the public type of a client, which leaves the rest to the SDK. */
+/** Settings of a client that are read here beyond its public type. */
 interface SdkConfig {
   region(): Promise<string>;
   endpoint?: unknown;
@@ -44,7 +44,7 @@ interface AuthScheme {
   signingRegionSet?: string[];
 }
 
-/** What is used of the presigner. */
+/** The part of `S3RequestPresigner` that is used. */
 interface Presigner {
   presign(request: SdkRequest, options: object): Promise<SdkRequest>;
   presignWithCredentials(request: SdkRequest, credentials: Credentials, options: object): Promise<SdkRequest>;
@@ -63,7 +63,7 @@ interface SdkRequest {
 const SIGNATURE = "X-Amz-Signature";
 
 export class ClientSigner implements Signer {
-  /** Of retries: with the client's number of attempts, once it has been asked for the first signature. */
+  /** Limits of retries. They hold the client's number of attempts from the first signature on. */
   readonly limits: Readonly<Limits>;
   readonly #limits: Limits = { ...LIMITS };
   readonly #client: S3ClientLike;
@@ -146,7 +146,7 @@ export class ClientSigner implements Signer {
     }));
   }
 
-  /** Lets the client begin a request as it begins its own, and looks where that would go. Nothing is sent. */
+  /** Lets the client begin a request as it begins its own, and reads where it would go. Nothing is sent. */
   async #askClient(): Promise<Route> {
     const { HeadBucketCommand } = (await this.#load()).s3;
     const config = this.#config;
@@ -193,11 +193,9 @@ export class ClientSigner implements Signer {
 
   async #load() {
     try {
-      // Written right inside of `try`: that tells bundlers that they may be missing.
-      const [s3, presigner] = await Promise.all([
-        import("@aws-sdk/client-s3"),
-        import("@aws-sdk/s3-request-presigner"),
-      ]);
+      // Written so, each awaited right inside of `try`: that tells bundlers that they may be missing.
+      const s3 = await import("@aws-sdk/client-s3");
+      const presigner = await import("@aws-sdk/s3-request-presigner");
       return { s3, presigner };
     } catch (error) {
       throw failure(

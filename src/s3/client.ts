@@ -6,7 +6,7 @@ import type { Credentials, Provider } from "./credentials.js";
 import { NodeIncoming, type NodeMessage } from "./node-send.js";
 
 /**
- * What is used of an `S3Client` of `@aws-sdk/client-s3` version 3. Not its own type, which would ask everybody who
+ * The part of an `S3Client` of `@aws-sdk/client-s3` version 3 that is used. The SDK's own type would ask everybody who
  * compiles against this package for Node's types.
  */
 export interface S3ClientLike {
@@ -19,18 +19,18 @@ export interface S3ClientLike {
   };
 }
 
-/** What is read of the settings of an `S3Client`; the SDK's presigner reads the rest. */
+/** The settings of an `S3Client` that are read; the SDK's presigner reads the rest. */
 export interface S3ClientConfig {
-  /** Who signs. */
+  /** Provides the keys that sign. */
   readonly credentials: (options?: any) => Promise<Pick<Credentials, "accessKeyId" | "secretAccessKey">>;
-  /** What sends the requests that are signed. */
+  /** Sends the signed requests. */
   readonly requestHandler: {
-    /** Sends one, and resolves to its answer. */
+    /** Sends one request, and resolves to its answer. */
     handle(request: any, options?: any): Promise<any>;
     /** Tells its time-outs. */
     httpHandlerConfigs?(): object;
   };
-  /** How often a request is tried in all. */
+  /** Resolves to the number of attempts per request, the first included. */
   readonly maxAttempts: () => Promise<number>;
 }
 

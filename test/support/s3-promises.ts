@@ -45,7 +45,7 @@ export async function read(store: Store, key: string): Promise<string | undefine
   return new TextDecoder().decode(await (result as unknown as Record<symbol, ReadAll>)[READ_ALL]!(64 * MIB));
 }
 
-/** What `s3Store` promises on any server, whoever signs. */
+/** Tests of all that `s3Store` promises on any server, with either signer. */
 export function s3Promises(start: () => Promise<Bucket & { stop(): Promise<void> }>, signs: Signs): void {
   let server: Awaited<ReturnType<typeof start>>;
   let store: Store;

@@ -15,7 +15,7 @@ import { workerd } from "./workerd.js";
 export interface Runtime {
   name: string;
   title: string;
-  /** What is tested there, by runs: without credentials only what is presigned, and the SDK in a run of its own. */
+  /** Groups of tests, by run: without credentials only presigned stores, and the SDK in a run of its own. */
   runs: readonly (readonly Group[])[];
   /** Resolves to its version when all results are there, and the runtime is gone. */
   run(run: Run, context: RunContext): Promise<string>;

@@ -13,7 +13,7 @@ const ARGUMENTS: Record<ProgramName, readonly string[]> = {
   deno: ["run", "--no-prompt", "--no-config", "--allow-net=127.0.0.1"],
 };
 
-/** What the SDK asks for beyond that: it reads files and the environment, and names the system in its headers. */
+/** Permissions of the SDK beyond these: it reads files and the environment, and names the system in its headers. */
 const SDK_ARGUMENTS: Partial<Record<ProgramName, readonly string[]>> = {
   deno: ["--allow-read", "--allow-env", "--allow-sys", "--node-modules-dir=manual"],
 };

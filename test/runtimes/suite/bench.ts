@@ -1,7 +1,7 @@
 import { createCache, type Cache, type CacheOptions, type ObjectStore } from "bucketcache";
 import type { Runner } from "./harness.js";
 
-/** What a run may test: the public parts without a bucket, and stores by who signs. */
+/** Parts of the suite: those without a bucket, and the stores. */
 export type Group = "keys" | "memory" | StoreKind;
 
 /** `s3` signs with keys at hand, `client` by the SDK. */
@@ -16,7 +16,7 @@ export const TITLES: Record<StoreKind, string> = {
 
 /** What a run is told. It comes as JSON. */
 export interface Config {
-  /** What of the suite is run. */
+  /** Parts of the suite that are run. */
   groups: readonly Group[];
   /** Where the credentials may be: not in browsers. Spreads into `s3Store`. */
   s3?: {
