@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { attacks, TABLES } from "./support/attacks/index.js";
 import { devBucket } from "./support/handler.js";
+import { SIGNERS } from "./support/signers.js";
 
-describe("on the dev server", () => attacks(devBucket, true));
+describe.each(SIGNERS)("on the dev server, signed for by %s", (_, signs) => attacks(devBucket, true, signs));
 
 test("the documentation lists every attempt and how it is refused, and there are more than 40", async () => {
   const text = await readFile(new URL("../docs/presign-protocol.md", import.meta.url), "utf8");

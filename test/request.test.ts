@@ -4,7 +4,7 @@ import { READ_ALL, type ReadAll } from "../src/base/internals.js";
 import { toRequest } from "../src/http/operations.js";
 import type { Plane } from "../src/http/perform.js";
 import { objectClient, type GetOptions, type ObjectClient } from "../src/http/request.js";
-import type { Limits } from "../src/http/retry.js";
+import { LIMITS, type Limits } from "../src/http/retry.js";
 import { fetchSend } from "../src/http/send.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-send.js";
 import { broken, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
@@ -40,7 +40,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       name: "s3:test",
       clock: clock(),
       send: transport === "fetch" ? fetchSend() : node.send,
-      limits: { delay: 1, ...limits },
+      limits: { ...LIMITS, delay: 1, ...limits },
       async sign(operation, renew) {
         signatures.push(renew);
         const { method, key, headers = {} } = toRequest(operation);

@@ -9,6 +9,8 @@ import { CredentialSource } from "../src/s3/credentials.js";
 const credentials = { accessKeyId: "AKIAEXAMPLE", secretAccessKey: "secret" };
 const base = { bucket: "my-bucket", region: "eu-west-1", credentials };
 
+const KEYS = "aws_access_key_id = AKIAPROFILE\naws_secret_access_key = secret\n";
+
 /** Where requests go, without a request: a grant says it. */
 async function addressOf(options: Partial<S3StoreOptions> & Record<string, unknown>): Promise<string> {
   const { url } = await s3Store({ ...base, ...options } as S3StoreOptions).presign("a b/c", { operation: "delete" });
@@ -20,6 +22,7 @@ beforeEach(() => {
     vi.stubEnv(name, "");
   for (const name of ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]) vi.stubEnv(name, "/nowhere");
   vi.stubEnv("AWS_PROFILE", "");
+  for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]) vi.stubEnv(name, undefined);
 });
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -49,20 +52,6 @@ describe("where a bucket is", () => {
     expect(await addressOf(options)).toBe(address);
   });
 
-  test.each<[string, ConstructorParameters<typeof S3Client>[0], string]>([
-    ["region", {}, "https://my-bucket.s3.eu-west-1.amazonaws.com/a%20b/c"],
-    ["endpoint", { endpoint: "http://127.0.0.1:9000" }, "http://127.0.0.1:9000/my-bucket/a%20b/c"],
-    ["path style", { forcePathStyle: true }, "https://s3.eu-west-1.amazonaws.com/my-bucket/a%20b/c"],
-    ["dual stack", { useDualstackEndpoint: true }, "https://my-bucket.s3.dualstack.eu-west-1.amazonaws.com/a%20b/c"],
-    ["FIPS", { useFipsEndpoint: true }, "https://my-bucket.s3-fips.eu-west-1.amazonaws.com/a%20b/c"],
-    ["acceleration", { useAccelerateEndpoint: true }, "https://my-bucket.s3-accelerate.amazonaws.com/a%20b/c"],
-  ])("is what a client says: its %s", async (_, config, address) => {
-    const client = new S3Client({ region: "eu-west-1", credentials, ...config });
-    const { url } = await s3Store({ bucket: "my-bucket", client }).presign("a b/c", { operation: "delete" });
-    expect(url.slice(0, url.indexOf("?"))).toBe(address);
-    client.destroy();
-  });
-
   test("comes from the environment when nothing else says it", async () => {
     vi.stubEnv("AWS_REGION", "ap-south-1");
     expect(await addressOf({ region: undefined })).toContain(".s3.ap-south-1.");
@@ -74,38 +63,41 @@ describe("where a bucket is", () => {
   });
 
   // The SDK remembers what it read of a file, so each has a name of its own.
-  test.each<[string, { profile?: string; config?: string; credentials?: string }]>([
-    ["of the default profile", { config: "[default]\nregion = eu-north-1\n" }],
-    ["of a named profile", { profile: "work", config: "[default]\nregion=a\n[profile work]\nregion=eu-west-3\n" }],
+  test.each<[string, { profile?: string; config?: string; credentials: string; region: string }]>([
     [
-      "of the credentials file before the other",
-      { config: "[default]\nregion=a-1", credentials: "[default]\nregion=b-1" },
+      "of the default profile",
+      { config: "[default]\nregion = eu-north-1\n", credentials: `[default]\n${KEYS}`, region: "eu-north-1" },
     ],
     [
-      "among other settings, in CRLF",
-      { config: "[default]\r\noutput = json\r\nregion = sa-east-1\r\ns3 =\r\n  region = no\r\n" },
+      "of a named profile",
+      {
+        profile: "work",
+        config: "[default]\nregion=a-1\n[profile work]\nregion=eu-west-3\n",
+        credentials: `[work]\n${KEYS}`,
+        region: "eu-west-3",
+      },
     ],
-    ["with a comment behind it", { config: "# mine\n[default] ; really\nregion = eu-south-1 # Milan\n" }],
-    ["of a quoted profile", { profile: "my.work", config: '[profile "my.work"]\nregion = eu-south-2\n' }],
-    ["said twice", { config: "[default]\nregion = a-1\n[other]\n[default]\nregion = b-1\n" }],
-  ])("comes from the profile in use, as the SDK finds it: %s", async (name, { profile, config, credentials: keys }) => {
-    const folder = mkdtempSync(join(tmpdir(), "bucketcache-profile-"));
-    try {
-      const file = (kind: string) => join(folder, `${kind}-${name.replaceAll(" ", "-")}`);
-      if (config !== undefined) writeFileSync(file("config"), config);
-      if (keys !== undefined) writeFileSync(file("credentials"), keys);
-      vi.stubEnv("AWS_CONFIG_FILE", file("config"));
-      vi.stubEnv("AWS_SHARED_CREDENTIALS_FILE", file("credentials"));
-      vi.stubEnv("AWS_PROFILE", profile ?? "");
-      vi.stubEnv("AWS_REGION", undefined);
-      const region = await new S3Client({ credentials, ...(profile && { profile }) }).config.region();
-      expect(await addressOf({ region: undefined })).toContain(`.s3.${region}.`);
-      vi.stubEnv("AWS_REGION", "ap-south-1");
-      expect(await addressOf({ region: undefined })).toContain(".s3.ap-south-1.");
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  });
+    ["beside the keys", { credentials: `[default]\nregion = b-1\n${KEYS}`, region: "b-1" }],
+  ])(
+    "comes with the keys from the profile in use: %s",
+    async (name, { profile, config, credentials: keys, region }) => {
+      const folder = mkdtempSync(join(tmpdir(), "bucketcache-profile-"));
+      try {
+        const file = (kind: string) => join(folder, `${kind}-${name.replaceAll(" ", "-")}`);
+        if (config !== undefined) writeFileSync(file("config"), config);
+        writeFileSync(file("credentials"), keys);
+        vi.stubEnv("AWS_CONFIG_FILE", file("config"));
+        vi.stubEnv("AWS_SHARED_CREDENTIALS_FILE", file("credentials"));
+        vi.stubEnv("AWS_PROFILE", profile ?? "");
+        vi.stubEnv("AWS_REGION", undefined);
+        expect(await addressOf({ region: undefined, credentials: undefined })).toContain(`.s3.${region}.`);
+        vi.stubEnv("AWS_REGION", "ap-south-1");
+        expect(await addressOf({ region: undefined, credentials: undefined })).toContain(".s3.ap-south-1.");
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
 
   test("is signed for us-east-1 at an endpoint without a region", async () => {
     const store = s3Store({ bucket: "my-bucket", endpoint: "http://127.0.0.1:9", credentials });
@@ -123,6 +115,7 @@ describe("misuse is a TypeError that says what is right", () => {
     ["a path for a bucket", { bucket: "bucket/prefix" }, /bucket must/],
     ["an address for a bucket", { bucket: "127.0.0.1" }, /bucket must/],
     ["no region", { region: undefined }, /AWS_REGION/],
+    ["no region beside a provider", { region: undefined, credentials: async () => credentials }, /AWS_REGION/],
     ["an odd region", { region: "eu west" }, /region must/],
     ["an endpoint without a scheme", { endpoint: "localhost:9000" }, /"http:\/\/127.0.0.1:9000"/],
     ["an endpoint with a query", { endpoint: "http://x/?a" }, /without a query/],
@@ -142,20 +135,17 @@ describe("misuse is a TypeError that says what is right", () => {
   });
 });
 
-test.each([
-  ["S3 Express", "data--use1-az4--x-s3"],
-  ["an ARN", "arn:aws:s3:eu-west-1:123456789012:accesspoint/x"],
-  ["a multi-region access point", "mfzwi23gnjvgw.mrap"],
-])("%s is refused as unsupported", (_, bucket) => {
-  expect(() => s3Store({ ...base, bucket })).toThrow(expect.objectContaining({ code: "ERR_UNSUPPORTED" }));
-});
-
-test("acceleration of a bucket with dots is refused as unsupported", async () => {
-  const client = new S3Client({ region: "eu-west-1", credentials, useAccelerateEndpoint: true });
-  await expect(s3Store({ bucket: "my.bucket", client }).presign("k", { operation: "delete" })).rejects.toMatchObject({
-    code: "ERR_UNSUPPORTED",
-  });
-  client.destroy();
+test.each<[string, Record<string, unknown>]>([
+  ["S3 Express", { bucket: "data--use1-az4--x-s3" }],
+  ["an ARN", { bucket: "arn:aws:s3:eu-west-1:123456789012:accesspoint/x" }],
+  ["a multi-region access point", { bucket: "mfzwi23gnjvgw.mrap" }],
+  ["an isolated region", { region: "us-iso-east-1" }],
+  ["another isolated region", { region: "eu-isoe-west-1" }],
+  ["the European sovereign cloud", { region: "eusc-de-east-1" }],
+])("%s is unsupported without a client, and the error says so", (_, options) => {
+  expect(() => s3Store({ ...base, ...options })).toThrow(
+    expect.objectContaining({ code: "ERR_UNSUPPORTED", message: expect.stringContaining("as `client`") }),
+  );
 });
 
 describe("credentials", () => {
@@ -212,18 +202,40 @@ describe("credentials", () => {
   });
 });
 
-test("a peer that is not installed is an error with the command that installs it", async () => {
-  for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) vi.stubEnv(name, undefined);
-  vi.doMock("@aws-sdk/credential-provider-node", () => {
-    throw new Error("Cannot find package");
-  });
-  try {
-    const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
-    await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({
-      code: "ERR_MISSING_PEER",
-      message: expect.stringContaining("npm install @aws-sdk/credential-provider-node"),
+describe("a peer that is not installed is an error with the command that installs it:", () => {
+  const withoutPeer = async (name: string, options: object) => {
+    vi.doMock(name, () => {
+      throw new Error("Cannot find package");
     });
-  } finally {
-    vi.doUnmock("@aws-sdk/credential-provider-node");
-  }
+    try {
+      await expect(s3Store(options as S3StoreOptions).presign("k", { operation: "delete" })).rejects.toMatchObject({
+        code: "ERR_MISSING_PEER",
+        store: "s3:my-bucket",
+        message: expect.stringMatching(
+          "client" in options
+            ? /npm install @aws-sdk\/client-s3 @aws-sdk\/s3-request-presigner$/
+            : /no credentials were found: set AWS_ACCESS_KEY_ID .* pass `credentials`, .*npm install @aws-sdk\/client-s3$/,
+        ),
+      });
+    } finally {
+      vi.doUnmock(name);
+    }
+  };
+
+  test("no credentials, with a region", () =>
+    withoutPeer("@aws-sdk/client-s3", { bucket: "my-bucket", region: "eu-west-1" }));
+
+  test("no credentials, and no region", () => withoutPeer("@aws-sdk/client-s3", { bucket: "my-bucket" }));
+
+  test("a client without the presigner", () =>
+    withoutPeer("@aws-sdk/s3-request-presigner", {
+      bucket: "my-bucket",
+      client: new S3Client({ region: "eu-west-1", credentials }),
+    }));
+});
+
+test("a region that the SDK does not find either is a TypeError that says how to give one", async () => {
+  await expect(s3Store({ bucket: "my-bucket" }).presign("k", { operation: "delete" })).rejects.toThrow(
+    /^s3Store needs a region/,
+  );
 });

@@ -3,13 +3,12 @@ import { startDevServer } from "bucketcache/dev";
 import { s3Store } from "bucketcache/s3";
 import { storeConformance } from "bucketcache/testing";
 import { afterAll, beforeAll, describe, test } from "vitest";
+import { devBucket } from "./support/handler.js";
 import { s3Promises } from "./support/s3-promises.js";
+import { SIGNERS, signedBy } from "./support/signers.js";
 
-describe("s3Store on the dev server", () => {
-  s3Promises(async () => {
-    const { close, ...server } = await startDevServer({ buckets: ["test"] });
-    return { ...server, bucket: "test", stop: close };
-  });
+describe.each(SIGNERS)("s3Store on the dev server, signed for by %s", (_, signs) => {
+  s3Promises(devBucket, signs);
 
   describe("as a store", () => {
     const buckets = Array.from({ length: 200 }, () => `test-${randomBytes(6).toString("hex")}`);
@@ -19,7 +18,7 @@ describe("s3Store on the dev server", () => {
 
     storeConformance({ describe, test }, async () => {
       const { close: _, ...options } = server;
-      return s3Store({ ...options, bucket: buckets.pop()! });
+      return s3Store(signedBy(signs, { ...options, bucket: buckets.pop()! }));
     });
   });
 });

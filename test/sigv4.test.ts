@@ -1,14 +1,16 @@
 import { createHash, createHmac } from "node:crypto";
+import { S3Client } from "@aws-sdk/client-s3";
 import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/base/internals.js";
 import { encodePath } from "../src/key/key.js";
-import { CredentialSource } from "../src/s3/credentials.js";
+import { ClientSigner } from "../src/s3/client-signer.js";
+import { CredentialSource, type Credentials } from "../src/s3/credentials.js";
 import { resolveEndpoint } from "../src/s3/endpoint.js";
 import { hasLoneSurrogate } from "../src/key/plain.js";
-import { Signer } from "../src/s3/signer.js";
+import { KeySigner } from "../src/s3/signer.js";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 4, 5, 678);
 
@@ -27,9 +29,11 @@ const credentials = fc.record(
     accessKeyId: fc.stringMatching(/^[A-Z0-9]{16,20}$/),
     secretAccessKey: fc.string({ minLength: 1, maxLength: 40 }),
     sessionToken: fc.base64String({ minLength: 4, maxLength: 60 }),
+    expiration: fc.date({ min: new Date(NOW + 1_000), max: new Date(NOW + 700_000_000), noInvalidDate: true }),
   },
   { requiredKeys: ["accessKeyId", "secretAccessKey"] },
 );
+const region = fc.constantFrom("eu-west-1", "us-east-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7");
 const request: fc.Arbitrary<SignableRequest> = fc.record({
   method: fc.constantFrom("GET", "HEAD", "PUT", "DELETE", "POST"),
   key: fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/")),
@@ -72,12 +76,14 @@ async function bySdk(
   signable: SignableRequest,
   secret: { accessKeyId: string; secretAccessKey: string },
   expiresIn: number,
+  region = "eu-west-1",
 ) {
+  const { hostname } = resolveEndpoint({ bucket: "my-bucket", region });
   // RFC 3986, which the SDK's transports apply when they write the URL.
   const escapeUri = (text: string) =>
     encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
   const presigner = new S3RequestPresigner({
-    region: "eu-west-1",
+    region,
     credentials: secret,
     sha256: Sha256 as never,
   });
@@ -86,7 +92,7 @@ async function bySdk(
     {
       method: signable.method,
       protocol: "https:",
-      hostname: "my-bucket.s3.eu-west-1.amazonaws.com",
+      hostname,
       path: `/${encodePath(signable.key)}`,
       query: { ...signable.query },
       headers: { ...signable.headers },
@@ -99,25 +105,35 @@ async function bySdk(
   return `https://${signed.headers["host"]}${signed.path}?${query.join("&")}`;
 }
 
+/** As `s3Store({ client })` makes it. */
+function clientSigner(credentials: Credentials, region: string): ClientSigner {
+  const client = new S3Client({ region, credentials });
+  const source = new CredentialSource(() => client.config.credentials(), "s3:x");
+  return new ClientSigner(client, "my-bucket", "s3:x", source, new StoreClock());
+}
+
 describe.each(["node:crypto", "WebCrypto"])("by %s", (engine) => {
   beforeEach(() => {
     // Without `getBuiltinModule` this is a runtime like workerd.
     if (engine === "WebCrypto") vi.stubGlobal("process", { ...process, getBuiltinModule: undefined });
   });
 
-  test("every signature is the one that the SDK's presigner makes", async () => {
-    const endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
+  test("every signature is the one that the SDK's presigner makes, by itself and for a client", async () => {
     await fc.assert(
       fc.asyncProperty(
         request,
         credentials,
+        region,
         fc.integer({ min: 1, max: 604_800 }),
-        async (signable, secret, expiresIn) => {
-          const signer = new Signer(() => endpoint, new CredentialSource(secret, "s3:x"), new StoreClock());
-          const { url, headers, expiresAt } = await signer.sign(signable, expiresIn);
-          expect(parts(url)).toEqual(parts(await bySdk(signable, secret, expiresIn)));
-          expect(headers).toEqual(signable.headers);
-          expect(expiresAt).toBe(Math.floor(NOW / 1_000) + expiresIn);
+        async (signable, secret, region, expiresIn) => {
+          const endpoint = resolveEndpoint({ bucket: "my-bucket", region });
+          const source = new CredentialSource(secret, "s3:x");
+          const signed = await new KeySigner(() => endpoint, source, new StoreClock()).sign(signable, expiresIn);
+          expect(parts(signed.url)).toEqual(parts(await bySdk(signable, secret, expiresIn, region)));
+          expect(signed.headers).toEqual(signable.headers);
+          const end = Math.min(Math.floor(NOW / 1_000) + expiresIn, Number(secret.expiration ?? Infinity) / 1_000);
+          expect(signed.expiresAt).toBe(end);
+          expect(await clientSigner(secret, region).sign(signable, expiresIn)).toEqual(signed);
         },
       ),
       { numRuns: 60 },
@@ -128,7 +144,7 @@ describe.each(["node:crypto", "WebCrypto"])("by %s", (engine) => {
 test("what requests of one second share is made anew for another second, life or region", async () => {
   let endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
   const secret = { accessKeyId: "A".repeat(20), secretAccessKey: "one" };
-  const signer = new Signer(() => endpoint, new CredentialSource(secret, "s3:x"), new StoreClock());
+  const signer = new KeySigner(() => endpoint, new CredentialSource(secret, "s3:x"), new StoreClock());
   const signable: SignableRequest = { method: "GET", key: "k" };
   const first = await signer.sign(signable, 60);
   expect(await signer.sign(signable, 60)).toEqual(first);
@@ -143,7 +159,7 @@ test("a new day has a new key, and so have new credentials", async () => {
   const endpoint = resolveEndpoint({ bucket: "my-bucket", region: "eu-west-1" });
   let secret = { accessKeyId: "A".repeat(20), secretAccessKey: "one" };
   const source = new CredentialSource(async () => secret, "s3:x");
-  const signer = new Signer(() => endpoint, source, new StoreClock());
+  const signer = new KeySigner(() => endpoint, source, new StoreClock());
   const signable: SignableRequest = { method: "GET", key: "k" };
   await signer.sign(signable, 60);
   vi.setSystemTime(NOW + 86_400_000);

@@ -6,6 +6,7 @@ import { createPresignHandler, toNodeListener, type PresignHandlerOptions } from
 import { s3Store } from "bucketcache/s3";
 import { serveFiles } from "../../examples/playground/files.mjs";
 import type { Bucket } from "../../test/support/handler.js";
+import { signedBy, type Signs } from "../../test/support/signers.js";
 import { startProxy, type FaultProxy, type Passed } from "../../test/support/proxy.js";
 import { PAGE } from "./setup.js";
 
@@ -29,12 +30,16 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function startSite(bucket: Bucket, options: Partial<PresignHandlerOptions> = {}): Promise<Site> {
+export async function startSite(
+  bucket: Bucket,
+  options: Partial<PresignHandlerOptions> = {},
+  signs: Signs = "keys",
+): Promise<Site> {
   const proxy = await startProxy(bucket.endpoint);
   const caches: Cache[] = [];
   const files = serveFiles({ "/": `${PAGE}/` });
   const handler = createPresignHandler({
-    store: s3Store({ ...bucket, endpoint: proxy.endpoint }),
+    store: s3Store(signedBy(signs, { ...bucket, endpoint: proxy.endpoint })),
     allowList: true,
     ...options,
     authorize: (context) => site.authorize(context),

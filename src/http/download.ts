@@ -33,7 +33,7 @@ export class Download {
   readonly #expected: number | undefined;
   readonly #reopen: Reopen;
   readonly #purpose: Purpose;
-  readonly #limits: Limits;
+  readonly #limits: Readonly<Limits>;
   readonly #signal: AbortSignal | undefined;
   #received = 0;
   #failures = 0;
@@ -45,7 +45,7 @@ export class Download {
     expected: number | undefined,
     reopen: Reopen,
     purpose: Purpose,
-    limits: Limits,
+    limits: Readonly<Limits>,
     signal: AbortSignal | undefined,
   ) {
     this.#response = response;

@@ -15,7 +15,8 @@ export interface Plane {
   /** `renew` when the store called the last signature expired: with fresh credentials, or a new grant. */
   sign(operation: Operation, renew: boolean, signal: AbortSignal | undefined): Promise<SignedRequest>;
   upload(operation: PutOperation): MultipartUpload;
-  readonly limits?: Partial<Limits> | undefined;
+  /** Default: `LIMITS`. Read at each use, so that they may be learned with the first signature. */
+  readonly limits?: Readonly<Limits> | undefined;
   /** Bytes. */
   readonly partSize?: number | undefined;
   /** Bytes, unlike a Blob or a stream, are cut up from so many parts. Default: 8. */
@@ -48,7 +49,7 @@ const SUSPECT_CLOCK = 60_000;
 export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>): Promise<T> {
   const { purpose, signal, body } = call;
   const { clock } = plane;
-  const limits = { ...LIMITS, ...plane.limits };
+  const { limits = LIMITS } = plane;
   let signed: SignedRequest | undefined;
   let renewed = false;
   const attempt = async (again: boolean): Promise<T> => {

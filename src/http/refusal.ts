@@ -182,7 +182,7 @@ function element(xml: string, name: string): string {
 }
 
 /** The error that an answer is. `response` gives the headers that matter. */
-export function refusal(answer: Answer, response: Incoming, purpose: Purpose): BucketCacheError {
+export function refusal(answer: Answer, response: Pick<Incoming, "header">, purpose: Purpose): BucketCacheError {
   const { status, code, message } = answer;
   const unsigned = status === 403 && /expired|not (?:yet )?valid/i.test(message);
   let [ours, advice, trouble] = BY_CODE[code === "AccessDenied" && unsigned ? "RequestExpired" : code] ??

@@ -68,8 +68,7 @@ const MAX_PARTS = 10_000;
 const PARTS_WORTH_CUTTING = 8;
 
 export function objectClient(plane: Plane): ObjectClient {
-  const { name: store, clock } = plane;
-  const limits = { ...LIMITS, ...plane.limits };
+  const { name: store, clock, limits = LIMITS } = plane;
   /** False once the store answered 501 to a condition. */
   let conditions = true;
 

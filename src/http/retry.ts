@@ -14,7 +14,7 @@ export interface Limits {
   delay: number;
 }
 
-export const LIMITS: Limits = { attempts: 3, headers: 10_000, silence: 60_000, budget: 60_000, delay: 200 };
+export const LIMITS: Readonly<Limits> = { attempts: 3, headers: 10_000, silence: 60_000, budget: 60_000, delay: 200 };
 
 /** More than this is not waited because a store asks for it. */
 const LONGEST_WAIT = 10_000;
@@ -30,7 +30,7 @@ export function allowance(size: number): number {
 /** Runs until it succeeds, fails for good, or the limits are reached. `run` is told whether it ran before. */
 export async function withRetries<T>(
   run: (again: boolean) => Promise<T>,
-  limits: Limits,
+  limits: Readonly<Limits>,
   signal: AbortSignal | undefined,
   size = 0,
 ): Promise<T> {

@@ -1,99 +1,52 @@
-/** What a user's `S3Client` decides: where the bucket is, who signs, and how requests travel. */
-import { failure, Silence } from "../http/refusal.js";
+/** Parts of a user's `S3Client`: its credentials, how its requests travel, and how often they are tried. */
+import { Silence } from "../http/refusal.js";
 import { interruption, WebIncoming } from "../http/send.js";
 import type { Incoming, Send } from "../http/transport.js";
 import type { Credentials, Provider } from "./credentials.js";
-import type { EndpointOptions } from "./endpoint.js";
 import { NodeIncoming, type NodeMessage } from "./node-send.js";
 
 /**
- * What is used of an `S3Client` of `@aws-sdk/client-s3` version 3. Not its own type, which would ask everybody who
+ * The part of an `S3Client` of `@aws-sdk/client-s3` version 3 that is used. The SDK's own type would ask everybody who
  * compiles against this package for Node's types.
  */
 export interface S3ClientLike {
   /** Its settings, resolved. */
   readonly config: S3ClientConfig;
-}
-
-/** Where a client's requests go. */
-export interface S3ClientEndpoint {
-  /** With its colon. */
-  protocol: string;
-  /** Without the port. */
-  hostname: string;
-  /** Default: the protocol's. */
-  port?: number;
-  /** In front of bucket and key; `/` for none. */
-  path: string;
-}
-
-/** What is read of the settings of an `S3Client`. */
-export interface S3ClientConfig {
-  /** Where the bucket is. */
-  readonly region: () => Promise<string>;
-  /** Who signs. */
-  readonly credentials: (options?: any) => Promise<Pick<Credentials, "accessKeyId" | "secretAccessKey">>;
-  /** What sends the requests that are signed here. */
-  readonly requestHandler: {
-    /** Sends one, and resolves to its answer. */
-    handle(request: any, options?: any): Promise<any>;
+  /** Resolves where requests go. */
+  readonly middlewareStack: {
+    /** Copies it; the client's own stays as it is. */
+    clone(): any;
   };
-  /** Where another S3-compatible store is; absent for AWS. */
-  readonly endpoint?: (() => Promise<S3ClientEndpoint>) | undefined;
-  /** Whether the path names the bucket, rather than the host. */
-  readonly forcePathStyle?: unknown;
-  /** Refused when true: pass the endpoint and the name of the bucket. */
-  readonly bucketEndpoint?: unknown;
-  /** Whether S3's transfer acceleration is used. */
-  readonly useAccelerateEndpoint?: unknown;
-  /** Whether addresses are used that answer over IPv6, too. */
-  readonly useDualstackEndpoint: () => Promise<boolean>;
-  /** Whether addresses are used that comply with FIPS 140. */
-  readonly useFipsEndpoint: () => Promise<boolean>;
 }
 
-/** A client's own time-outs come first; without any, a silent server is given up after this. Milliseconds. */
+/** The settings of an `S3Client` that are read; the SDK's presigner reads the rest. */
+export interface S3ClientConfig {
+  /** Provides the keys that sign. */
+  readonly credentials: (options?: any) => Promise<Pick<Credentials, "accessKeyId" | "secretAccessKey">>;
+  /** Sends the signed requests. */
+  readonly requestHandler: {
+    /** Sends one request, and resolves to its answer. */
+    handle(request: any, options?: any): Promise<any>;
+    /** Tells its time-outs. */
+    httpHandlerConfigs?(): object;
+  };
+  /** Resolves to the number of attempts per request, the first included. */
+  readonly maxAttempts: () => Promise<number>;
+}
+
+/** A client's own time-outs come first; without any, or with shorter ones, a silent server is given up after this. Milliseconds. */
 const PATIENCE = 60_000;
 
 export function checkClient(client: S3ClientLike): S3ClientConfig {
-  const config = (client as Partial<S3ClientLike> | undefined)?.config;
-  if (typeof config?.requestHandler?.handle !== "function" || typeof config.credentials !== "function") {
+  const { config, middlewareStack } = (client ?? {}) as Partial<S3ClientLike>;
+  if (
+    typeof config?.requestHandler?.handle !== "function" ||
+    typeof config.credentials !== "function" ||
+    typeof middlewareStack?.clone !== "function"
+  ) {
     throw new TypeError("client must be an S3Client of @aws-sdk/client-s3 version 3");
   }
   return config;
-}
-
-export async function clientEndpoint(
-  config: S3ClientConfig,
-  bucket: string,
-  fromEnvironment: string | undefined,
-): Promise<EndpointOptions> {
-  const [region, fips, dualstack, own] = await Promise.all([
-    config.region(),
-    config.useFipsEndpoint(),
-    config.useDualstackEndpoint(),
-    config.endpoint?.(),
-  ]);
-  if (config.bucketEndpoint === true) {
-    throw failure(
-      "ERR_UNSUPPORTED",
-      "a client with bucketEndpoint is not supported: pass the endpoint and the name of the bucket",
-      {
-        store: `s3:${bucket}`,
-      },
-    );
-  }
-  const address = own && `${own.protocol}//${own.hostname}${own.port === undefined ? "" : `:${own.port}`}${own.path}`;
-  return {
-    bucket,
-    region,
-    fips,
-    dualstack,
-    endpoint: address ?? fromEnvironment,
-    // The client's false is a default, but for its own requests it holds.
-    forcePathStyle: config.forcePathStyle === true,
-    accelerate: config.useAccelerateEndpoint === true,
-  };
 }
 
 export function clientCredentials(config: S3ClientConfig): Provider {
@@ -104,6 +57,12 @@ interface HandlerResponse {
   statusCode: number;
   headers: Record<string, string>;
   body?: unknown;
+}
+
+/** Milliseconds. */
+interface TimeOuts {
+  requestTimeout?: number;
+  socketTimeout?: number;
 }
 
 /** Sends through the client's request handler, so that proxies, authorities, agents and time-outs are the user's. */
@@ -118,7 +77,8 @@ export function clientSend(config: S3ClientConfig): Send {
         ? request.body
         : new Uint8Array(await request.body.arrayBuffer());
     const { signal: inner, watchdog, settle } = interruption(signal);
-    watchdog.arm(Math.max(PATIENCE, request.headersTimeout));
+    const { requestTimeout = 0, socketTimeout = 0 } = (config.requestHandler.httpHandlerConfigs?.() ?? {}) as TimeOuts;
+    watchdog.arm(Math.max(PATIENCE, request.headersTimeout, requestTimeout, socketTimeout));
     try {
       const { response } = (await config.requestHandler.handle(
         {

@@ -14,7 +14,6 @@ import { perform, type Plane } from "../http/perform.js";
 import type { Incoming } from "../http/transport.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { childText, escapeXml, parseXml, type XmlElement } from "../base/xml.js";
-import type { Endpoint } from "./endpoint.js";
 import { checksum } from "./sha256.js";
 import type { Signer } from "./signer.js";
 
@@ -37,9 +36,8 @@ export interface BucketControl {
 }
 
 export function bucketControl(
-  plane: Pick<Plane, "name" | "send"> & { clock: StoreClock },
+  plane: Pick<Plane, "name" | "send" | "limits"> & { clock: StoreClock },
   signer: Signer,
-  endpoint: () => Endpoint | Promise<Endpoint>,
 ): BucketControl {
   const store = plane.name;
 
@@ -249,10 +247,9 @@ export function bucketControl(
     },
     signer: {
       async sign(signable, expiresIn) {
-        const { custom } = await endpoint();
         // MinIO obeys an unsigned copy source, which would turn this write into a read of any object. AWS refuses
         // unsigned x-amz headers by itself.
-        const guarded = custom && signable.method === "PUT";
+        const guarded = signable.method === "PUT" && (await signer.isCustom());
         const headers = guarded ? { ...signable.headers, "x-amz-copy-source-if-match": "none" } : signable.headers;
         return signer.sign({ ...signable, ...(headers !== undefined && { headers }) }, expiresIn);
       },

@@ -1,4 +1,4 @@
-/** Who signs: static keys, a provider, a client's, the environment's, else the SDK's default chain. */
+/** Credentials: static keys, a provider's, a client's, the environment's, else those that the SDK finds. */
 import { failure } from "../http/refusal.js";
 import { environment } from "../base/runtime.js";
 
@@ -20,19 +20,6 @@ export type Provider = (options?: { forceRefresh?: boolean }) => Promise<Credent
 /** Asks for new credentials so long before the old ones end. Milliseconds. */
 const EARLY = 5 * 60_000;
 
-/** The SDK's chain, an optional peer, or the error that says how to get it. */
-async function sdkChain(store: string): Promise<Provider> {
-  try {
-    // Written right inside of `try`: that tells bundlers that it may be missing.
-    const { defaultProvider } = await import("@aws-sdk/credential-provider-node");
-    // A new provider each time: it remembers what it gave, and remembering is done here.
-    return defaultProvider();
-  } catch (error) {
-    const name = "@aws-sdk/credential-provider-node";
-    throw failure("ERR_MISSING_PEER", `${name} is not installed: npm install ${name}`, { store }, {}, error);
-  }
-}
-
 /** What a provider gave, until shortly before it ends. Concurrent callers share one request for it. */
 export class CredentialSource {
   readonly #provider: Provider;
@@ -40,10 +27,9 @@ export class CredentialSource {
   #current: Credentials | undefined;
   #pending: Promise<Credentials> | undefined;
 
-  constructor(source: Credentials | Provider | undefined, store: string) {
+  constructor(source: Credentials | Provider, store: string) {
     this.#store = store;
     if (typeof source === "function") this.#provider = source;
-    else if (source === undefined) this.#provider = () => defaultCredentials(store);
     else {
       check(source, store);
       this.#provider = () => Promise.resolve(source);
@@ -91,18 +77,17 @@ function check(credentials: Credentials, store: string): void {
   }
 }
 
-async function defaultCredentials(store: string): Promise<Credentials> {
+/** Returns the keys of the environment, if it holds any. */
+export function environmentCredentials(): Credentials | undefined {
   const accessKeyId = environment("AWS_ACCESS_KEY_ID");
   const secretAccessKey = environment("AWS_SECRET_ACCESS_KEY");
-  if (accessKeyId !== undefined && secretAccessKey !== undefined) {
-    const sessionToken = environment("AWS_SESSION_TOKEN");
-    const expiration = environment("AWS_CREDENTIAL_EXPIRATION");
-    return {
-      accessKeyId,
-      secretAccessKey,
-      ...(sessionToken !== undefined && { sessionToken }),
-      ...(expiration !== undefined && { expiration: new Date(expiration) }),
-    };
-  }
-  return (await sdkChain(store))();
+  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  const sessionToken = environment("AWS_SESSION_TOKEN");
+  const expiration = environment("AWS_CREDENTIAL_EXPIRATION");
+  return {
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken !== undefined && { sessionToken }),
+    ...(expiration !== undefined && { expiration: new Date(expiration) }),
+  };
 }

@@ -1,4 +1,4 @@
-/** Where a bucket is: host and path of its requests, as the SDK would resolve them. */
+/** Where a bucket is, without a client: on AWS by its region, or at an endpoint. All other rules are the SDK's (client-signer.ts). */
 import { failure } from "../http/refusal.js";
 
 export interface Endpoint {
@@ -18,38 +18,28 @@ export interface EndpointOptions {
   region: string;
   endpoint?: string | undefined;
   forcePathStyle?: boolean | undefined;
-  accelerate?: boolean | undefined;
-  dualstack?: boolean | undefined;
-  fips?: boolean | undefined;
 }
 
-/** Suffixes of AWS's partitions by the beginning of their regions; everything else is the public one. */
-const PARTITIONS: readonly [prefix: string, suffix: string][] = [
-  ["cn-", "amazonaws.com.cn"],
-  ["us-iso-", "c2s.ic.gov"],
-  ["us-isob-", "sc2s.sgov.gov"],
-  ["us-isof-", "csp.hci.ic.gov"],
-  ["eu-isoe-", "cloud.adc-e.uk"],
-  ["eusc-", "amazonaws.eu"],
-];
+/** Regions outside of amazonaws.com and amazonaws.com.cn: the isolated ones, and the European sovereign cloud. */
+const ELSEWHERE = /^[a-z]+-iso[a-z]?-|^eusc-/;
 
 /**
- * @throws TypeError for a name that no bucket can have; BucketCacheError `ERR_UNSUPPORTED` for what needs another way
- * of signing
+ * @throws TypeError for a name that no bucket can have; BucketCacheError `ERR_UNSUPPORTED` for what only a client can
+ * address
  */
 export function checkBucket(bucket: string): void {
   const store = `s3:${bucket}`;
   if (typeof bucket === "string" && /^arn:|\.mrap$/.test(bucket)) {
     throw failure(
       "ERR_UNSUPPORTED",
-      "ARNs and multi-region access points cannot be presigned plainly: pass the name of a bucket, or the alias of an access point",
+      "ARNs and multi-region access points are resolved by the SDK: pass an S3Client as `client`",
       { store },
     );
   }
   if (typeof bucket === "string" && bucket.endsWith("--x-s3")) {
     throw failure(
       "ERR_UNSUPPORTED",
-      "S3 Express signs with sessions, which is not supported: use a general purpose bucket",
+      "S3 Express signs with sessions, which the SDK knows: pass an S3Client as `client`",
       { store },
     );
   }
@@ -104,19 +94,16 @@ export function resolveEndpoint(options: EndpointOptions): Endpoint {
       custom: true,
     };
   }
-  const suffix = PARTITIONS.find(([prefix]) => region.startsWith(prefix))?.[1] ?? "amazonaws.com";
+  if (ELSEWHERE.test(region)) {
+    throw failure(
+      "ERR_UNSUPPORTED",
+      `${region} is a region outside of amazonaws.com and amazonaws.com.cn, whose addresses the SDK knows: pass an S3Client as \`client\``,
+      { store: `s3:${bucket}` },
+    );
+  }
   // A certificate for *.s3 covers one label, so dots in the name need the path.
   const pathStyle = options.forcePathStyle === true || bucket.includes(".");
-  const dualstack = options.dualstack === true ? ".dualstack" : "";
-  let host = `s3${options.fips === true ? "-fips" : ""}${dualstack}.${region}.${suffix}`;
-  if (options.accelerate === true) {
-    if (pathStyle || options.fips === true) {
-      throw failure("ERR_UNSUPPORTED", "transfer acceleration knows neither path style, dotted buckets nor FIPS", {
-        store: `s3:${bucket}`,
-      });
-    }
-    host = `s3-accelerate${dualstack}.${suffix}`;
-  }
+  const host = `s3.${region}.${region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com"}`;
   return {
     protocol: "https:",
     hostname: pathStyle ? host : `${bucket}.${host}`,

@@ -2,8 +2,9 @@
  * AWS Signature Version 4, as query parameters: one request, one signature, no payload.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
  *
- * The SDK's presigner makes the same URLs, which a test holds this to; loading it takes as long as all the rest of a
- * first read, and calling it five times as long.
+ * This signer is for keys at hand. The SDK's presigner, which signs for a client (client-signer.ts), makes the same URLs;
+ * a test holds both to that. Loading the presigner takes as long as all the rest of a first read, and calling it seven
+ * times as long as this.
  */
 import type { StoreClock } from "../base/clock.js";
 import type { SignableRequest, SignedRequest } from "../base/internals.js";
@@ -19,6 +20,14 @@ export const LONGEST_LIFE = 604_800;
 const ALGORITHM = "AWS4-HMAC-SHA256";
 const PAYLOAD = "UNSIGNED-PAYLOAD";
 
+/** Signs requests for one bucket. */
+export interface Signer {
+  /** Signs a request; an empty key is the bucket. `expiresIn` in seconds; `renew` asks for fresh credentials first. */
+  sign(request: SignableRequest, expiresIn: number, renew?: boolean): Promise<SignedRequest>;
+  /** Whether the bucket is elsewhere than on AWS: such a store may let unsigned `x-amz-*` headers through. */
+  isCustom(): boolean | Promise<boolean>;
+}
+
 /** What all requests of one second share. */
 interface Stamp {
   second: number;
@@ -32,7 +41,7 @@ interface Stamp {
   query: string;
 }
 
-export class Signer {
+export class KeySigner implements Signer {
   readonly #endpoint: () => Endpoint | Promise<Endpoint>;
   readonly #credentials: CredentialSource;
   readonly #clock: StoreClock;
@@ -47,15 +56,18 @@ export class Signer {
     this.#clock = clock;
   }
 
-  /** An empty key is the bucket. `expiresIn` in seconds; `renew` asks for fresh credentials first. */
+  async isCustom(): Promise<boolean> {
+    return (await this.#endpoint()).custom;
+  }
+
   async sign(request: SignableRequest, expiresIn: number, renew = false): Promise<SignedRequest> {
     const endpoint = await this.#endpoint();
     const credentials = await this.#credentials.get(renew);
-    const lifetime = Math.max(1, Math.ceil(expiresIn));
+    const lifetime = lifetimeOf(expiresIn);
     const now = this.#clock.now();
     const stamp = this.#stamp(Math.floor(now / 1_000), credentials, endpoint.region, lifetime);
     const host = endpoint.port === undefined ? endpoint.hostname : `${endpoint.hostname}:${endpoint.port}`;
-    const path = request.key === "" ? endpoint.path || "/" : `${endpoint.path}/${encodePath(request.key)}`;
+    const path = pathOf(endpoint.path, request.key);
 
     // Headers stay headers, and each of them is signed: what is signed the store enforces.
     let lines = `host:${host}\n`;
@@ -79,7 +91,7 @@ export class Signer {
       method: request.method,
       url: `${endpoint.protocol}//${host}${path}?${query}&X-Amz-Signature=${signature}`,
       headers: { ...request.headers },
-      expiresAt: Math.min(Math.floor(now / 1_000) + lifetime, Number(credentials.expiration ?? Infinity) / 1_000),
+      expiresAt: endOf(now, lifetime, credentials),
     };
   }
 
@@ -113,8 +125,23 @@ export class Signer {
   }
 }
 
-/** A request's own parameters, in the order in which they are signed: their small letters come after `X-Amz-`. */
-function queryString(query: Record<string, string> = {}): string {
+/** The whole seconds of a signature. */
+export function lifetimeOf(expiresIn: number): number {
+  return Math.max(1, Math.ceil(expiresIn));
+}
+
+/** When a signature made `now` (in milliseconds) ends, in Unix seconds: never later than the credentials. */
+export function endOf(now: number, lifetime: number, credentials: { expiration?: Date | undefined }): number {
+  return Math.min(Math.floor(now / 1_000) + lifetime, Number(credentials.expiration ?? Infinity) / 1_000);
+}
+
+/** The path of an object, or of the bucket for an empty key, below the path of the bucket. */
+export function pathOf(base: string, key: string): string {
+  return key === "" ? base || "/" : `${base}/${encodePath(key)}`;
+}
+
+/** Parameters, each behind an `&`, in the order in which they are signed: small letters come after `X-Amz-`. */
+export function queryString(query: Record<string, string> = {}): string {
   return Object.keys(query)
     .map((name) => `&${escape(name)}=${escape(query[name]!)}`)
     .sort()

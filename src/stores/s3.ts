@@ -11,17 +11,18 @@ import { objectClient } from "../http/request.js";
 import { environment, isNode } from "../base/runtime.js";
 import { fetchSend } from "../http/send.js";
 import { bucketControl } from "../s3/control.js";
-import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../s3/client.js";
-import type { S3ClientConfig, S3ClientEndpoint, S3ClientLike } from "../s3/client.js";
-import { CredentialSource, type Credentials } from "../s3/credentials.js";
+import { ClientSigner } from "../s3/client-signer.js";
+import { checkClient, clientCredentials, clientSend } from "../s3/client.js";
+import type { S3ClientConfig, S3ClientLike } from "../s3/client.js";
+import { CredentialSource, environmentCredentials, type Credentials } from "../s3/credentials.js";
 import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../s3/endpoint.js";
 import { presignGrant } from "../s3/grants.js";
 import { nodeSend } from "../s3/node-send.js";
-import { profileRegion } from "../s3/profile.js";
-import { Signer } from "../s3/signer.js";
+import { MISSING_REGION, sdkDefaults } from "../s3/sdk-defaults.js";
+import { KeySigner } from "../s3/signer.js";
 import type { ObjectStore } from "../types.js";
 
-export type { Credentials, S3ClientConfig, S3ClientEndpoint, S3ClientLike };
+export type { Credentials, S3ClientConfig, S3ClientLike };
 
 /** Options of {@link s3Store}: a bucket, and either an `S3Client` or where it is and who signs. */
 export type S3StoreOptions = {
@@ -35,15 +36,18 @@ export type S3StoreOptions = {
   fetch?: (input: string, init: any) => Promise<Response>;
 } & (
   | {
-      /** An `S3Client`. Its credentials, region, endpoint and request handler are used; its middleware does not see data requests. */
+      /**
+       * An `S3Client`, which decides everything: credentials, region, endpoint rules, request handler, attempts and
+       * time-outs. Needs `@aws-sdk/s3-request-presigner`, which signs; the client's middleware does not see the requests.
+       */
       client: S3ClientLike;
     }
   | {
-      /** Default: `AWS_REGION`, else `us-east-1` with an endpoint. */
+      /** Default: `AWS_REGION`, else `us-east-1` with an endpoint, else the SDK's when it finds the credentials. */
       region?: string;
       /** Of any S3-compatible store. Default: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, else AWS. */
       endpoint?: string;
-      /** Default: the environment, then the SDK's chain (profiles, SSO, containers, instances). */
+      /** Default: the environment, then the chain of `@aws-sdk/client-s3` (profiles, SSO, containers, instances). */
       credentials?: Credentials | (() => Promise<Credentials>);
       /** Default: true with an endpoint, else false. */
       forcePathStyle?: boolean;
@@ -60,61 +64,30 @@ const SMALLEST_PART = 5 << 20;
 const PARALLEL = 3;
 
 /**
- * A bucket on S3 or on any S3-compatible store. Reads and writes are signed here and sent as plain HTTP; nothing is sent
+ * A bucket on S3 or on any S3-compatible store. Reads and writes are presigned and sent as plain HTTP; nothing is sent
  * until the first of them.
  *
- * @throws TypeError for ill-formed options; BucketCacheError `ERR_UNSUPPORTED` for S3 Express and ARNs
+ * @throws TypeError for ill-formed options; BucketCacheError `ERR_UNSUPPORTED` for S3 Express and ARNs without `client`
  */
 export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<ObjectStore, "presign">> {
   const { bucket, partSize, concurrency } = options;
-  checkBucket(bucket);
   checkCount(partSize, "partSize", SMALLEST_PART);
   checkCount(concurrency, "concurrency", 1);
   const name = `s3:${bucket}`;
   const clock = new StoreClock();
-  const config = "client" in options && options.client !== undefined ? checkClient(options.client) : undefined;
-  const fromEnvironment = environment("AWS_ENDPOINT_URL_S3") ?? environment("AWS_ENDPOINT_URL");
-
-  let endpoint: () => Endpoint | Promise<Endpoint>;
-  let credentials: CredentialSource;
-  if (config !== undefined) {
-    let resolved: Promise<Endpoint> | undefined;
-    endpoint = () =>
-      (resolved ??= clientEndpoint(config, bucket, fromEnvironment)
-        .then(resolveEndpoint)
-        .catch((error: unknown) => {
-          resolved = undefined;
-          throw error;
-        }));
-    credentials = new CredentialSource(clientCredentials(config), name);
-  } else {
-    const own = options as Exclude<S3StoreOptions, { client: S3ClientLike }>;
-    const address = own.endpoint ?? fromEnvironment;
-    if (address !== undefined) parseEndpoint(address);
-    const region =
-      own.region ??
-      environment("AWS_REGION") ??
-      environment("AWS_DEFAULT_REGION") ??
-      (address === undefined ? profileRegion() : "us-east-1");
-    if (region === undefined) {
-      throw new TypeError(
-        's3Store needs a region, such as "eu-west-1": by this option, AWS_REGION or your AWS profile',
-      );
-    }
-    const resolved = resolveEndpoint({ bucket, region, endpoint: address, forcePathStyle: own.forcePathStyle });
-    endpoint = () => resolved;
-    credentials = new CredentialSource(own.credentials, name);
-  }
-
-  const signer = new Signer(endpoint, credentials, clock);
-  const node = options.fetch === undefined && config === undefined && isNode() ? nodeSend() : undefined;
+  const isClient = "client" in options && options.client !== undefined;
+  const signer = isClient ? clientSigner(bucket, options.client, name, clock) : keySigner(options, name, clock);
+  const node = options.fetch === undefined && !isClient && isNode() ? nodeSend() : undefined;
   const send =
-    node?.send ?? (options.fetch === undefined && config !== undefined ? clientSend(config) : fetchSend(options.fetch));
-  const control = bucketControl({ name, clock, send }, signer, endpoint);
+    node?.send ??
+    (options.fetch === undefined && isClient ? clientSend(options.client.config) : fetchSend(options.fetch));
+  const limits = signer instanceof ClientSigner ? signer.limits : undefined;
+  const control = bucketControl({ name, clock, send, limits }, signer);
   const plane: Plane = {
     name,
     clock,
     send,
+    limits,
     partSize,
     concurrency: concurrency ?? PARALLEL,
     sign: (operation, renew) => signer.sign(toRequest(operation), LOCAL_LIFE, renew),
@@ -135,6 +108,49 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     [INTERNALS]: internals,
   };
   return store;
+}
+
+function clientSigner(bucket: string, client: S3ClientLike, name: string, clock: StoreClock): ClientSigner {
+  const config = checkClient(client);
+  // Which names there are is the client's to say.
+  if (typeof bucket !== "string" || bucket === "") {
+    throw new TypeError(`bucket must be the name or the ARN of a bucket; got ${JSON.stringify(bucket)}`);
+  }
+  return new ClientSigner(client, bucket, name, new CredentialSource(clientCredentials(config), name), clock);
+}
+
+function keySigner(
+  options: Exclude<S3StoreOptions, { client: S3ClientLike }>,
+  name: string,
+  clock: StoreClock,
+): KeySigner {
+  const { bucket, credentials, forcePathStyle } = options;
+  checkBucket(bucket);
+  const address = options.endpoint ?? environment("AWS_ENDPOINT_URL_S3") ?? environment("AWS_ENDPOINT_URL");
+  if (address !== undefined) parseEndpoint(address);
+  const known = options.region ?? environment("AWS_REGION") ?? environment("AWS_DEFAULT_REGION");
+  const region = known ?? (address === undefined ? undefined : "us-east-1");
+  const sdk = sdkDefaults(name, known);
+  const source = new CredentialSource(
+    credentials ?? (async (renew) => environmentCredentials() ?? sdk.credentials(renew)),
+    name,
+  );
+  const resolve = (region: string) => resolveEndpoint({ bucket, region, endpoint: address, forcePathStyle });
+  if (region !== undefined) {
+    const endpoint = resolve(region);
+    return new KeySigner(() => endpoint, source, clock);
+  }
+  if (credentials !== undefined || environmentCredentials() !== undefined) throw new TypeError(MISSING_REGION);
+  let endpoint: Promise<Endpoint> | undefined;
+  const find = () =>
+    (endpoint ??= sdk
+      .region()
+      .then(resolve)
+      .catch((error: unknown) => {
+        endpoint = undefined;
+        throw error;
+      }));
+  return new KeySigner(find, source, clock);
 }
 
 function checkCount(value: number | undefined, option: string, least: number): void {

@@ -293,7 +293,7 @@ describe("installs:", () => {
       await cache.get("key").catch((error) => console.log(error.code, error.message));
     `;
     const said = await output(process.execPath, ["--input-type=module", "-e", code], project);
-    expect(said).toMatch(/^ERR_MISSING_PEER .*npm install @aws-sdk\/credential-provider-node/);
+    expect(said).toMatch(/^ERR_MISSING_PEER .*npm install @aws-sdk\/client-s3$/m);
   });
 });
 

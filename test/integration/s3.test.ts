@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { startProxy } from "../support/proxy.js";
 import { read, s3Promises } from "../support/s3-promises.js";
+import { SIGNERS, signedBy } from "../support/signers.js";
 
 /** As long as a busy machine may take. */
 const PATIENT = { timeout: 50_000 };
@@ -22,17 +23,11 @@ const PATIENT = { timeout: 50_000 };
 const FIELDS = { contentType: "text/plain", metadata: {} };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-describe("s3Store on MinIO", () => {
+describe.each(SIGNERS)("s3Store on MinIO, signed for by %s", (_, signs) => {
   s3Promises(async () => {
     const { options, remove } = await makeBucket();
     return { ...options, stop: remove };
-  });
-
-  let bucket: TestBucket;
-  beforeAll(async () => {
-    bucket = await makeBucket();
-  });
-  afterAll(async () => bucket.remove());
+  }, signs);
 
   describe("as a store", () => {
     const made: TestBucket[] = [];
@@ -41,9 +36,17 @@ describe("s3Store on MinIO", () => {
     storeConformance({ describe, test }, async () => {
       const one = await makeBucket();
       made.push(one);
-      return s3Store(one.options);
+      return s3Store(signedBy(signs, one.options));
     });
   });
+});
+
+describe("s3Store on MinIO", () => {
+  let bucket: TestBucket;
+  beforeAll(async () => {
+    bucket = await makeBucket();
+  });
+  afterAll(async () => bucket.remove());
 
   test.each([
     ["slow by 20 minutes", -20 * 60_000],

@@ -77,14 +77,14 @@ describe("a process", () => {
     expect((await loadedBy(program)).filter((name) => /^@(aws-sdk|smithy)/.test(name))).toEqual([]);
   });
 
-  test("that takes credentials from a profile loads their provider, and never client-s3", async () => {
+  test("that takes credentials from a profile loads client-s3 for them, and no presigner", async () => {
     const { accessKeyId, secretAccessKey } = here.bucket.options.credentials;
     const file = join(folder, "credentials");
     const profile = `[tester]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
     writeFileSync(file, profile);
     const env = { AWS_PROFILE: "tester", AWS_SHARED_CREDENTIALS_FILE: file, AWS_CONFIG_FILE: join(folder, "none") };
     const packages = await loadedBy(`await cache.set("k", 1); await cache.get("k");`, env);
-    expect(packages).toContain("@aws-sdk/credential-provider-node");
-    expect(packages).not.toContain("@aws-sdk/client-s3");
+    expect(packages).toContain("@aws-sdk/client-s3");
+    expect(packages).not.toContain("@aws-sdk/s3-request-presigner");
   });
 });

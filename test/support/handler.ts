@@ -2,6 +2,7 @@ import { startDevServer } from "bucketcache/dev";
 import { createPresignHandler, type PresignHandlerOptions } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
 import type { GrantResult, PresignResult } from "../../src/protocol.js";
+import { signedBy, type Signs } from "./signers.js";
 
 export const HANDLER_URL = "https://app.test/presign";
 
@@ -21,8 +22,12 @@ export async function devBucket(): Promise<Bucket & { stop(): Promise<void> }> {
   return { ...server, bucket: "test", stop: close };
 }
 
-export function makeHandler(bucket: Bucket, options: Partial<PresignHandlerOptions> = {}): Handler {
-  return createPresignHandler({ store: s3Store(bucket), authorize: () => true, ...options });
+export function makeHandler(
+  bucket: Bucket,
+  options: Partial<PresignHandlerOptions> = {},
+  signs: Signs = "keys",
+): Handler {
+  return createPresignHandler({ store: s3Store(signedBy(signs, bucket)), authorize: () => true, ...options });
 }
 
 /** An HTTP request as a client without a browser sends it; `init` overrides. */

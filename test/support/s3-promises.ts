@@ -7,15 +7,9 @@ import {
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { INTERNALS, READ_ALL, type ReadAll, type StoreInternals } from "../../src/base/internals.js";
+import type { Bucket } from "./handler.js";
 import { startProxy, type FaultProxy } from "./proxy.js";
-
-export interface Server {
-  bucket: string;
-  endpoint: string;
-  region: string;
-  forcePathStyle: true;
-  credentials: { accessKeyId: string; secretAccessKey: string };
-}
+import { signedBy, type Signs } from "./signers.js";
 
 const MIB = 1 << 20;
 const META = { entry: "v=1, created=1795310019, codec=bytes, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:" };
@@ -51,14 +45,15 @@ export async function read(store: Store, key: string): Promise<string | undefine
   return new TextDecoder().decode(await (result as unknown as Record<symbol, ReadAll>)[READ_ALL]!(64 * MIB));
 }
 
-/** What `s3Store` promises on any server. */
-export function s3Promises(start: () => Promise<Server & { stop(): Promise<void> }>): void {
+/** Tests of all that `s3Store` promises on any server, with either signer. */
+export function s3Promises(start: () => Promise<Bucket & { stop(): Promise<void> }>, signs: Signs): void {
   let server: Awaited<ReturnType<typeof start>>;
   let store: Store;
   let client: S3Client;
   let proxy: FaultProxy;
 
-  const open = (options: Partial<S3StoreOptions> = {}) => s3Store({ ...server, ...options } as S3StoreOptions);
+  const open = (options: Partial<S3StoreOptions> = {}) =>
+    s3Store(signedBy(signs, { ...server, ...options } as Bucket & S3StoreOptions));
   const through = (options: Partial<S3StoreOptions> = {}) => open({ endpoint: proxy.endpoint, ...options });
   const uploads = async () =>
     (await client.send(new ListMultipartUploadsCommand({ Bucket: server.bucket }))).Uploads ?? [];

@@ -12,7 +12,7 @@ import { createPresignHandler, toNodeListener } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
 import { startMinio } from "../../support/minio.js";
 import { freePort } from "../../support/tools.js";
-import type { Bench, Config } from "../suite/bench.js";
+import { TITLES, type Config, type Group, type StoreKind } from "../suite/bench.js";
 import { run as runTests, type Result } from "../suite/harness.js";
 import type { Message } from "../suite/index.js";
 import { readFrom, writeFor } from "../suite/values.js";
@@ -39,7 +39,7 @@ export interface Backend {
   s3: NonNullable<Config["s3"]>;
   /** How often pages asked whether they may ask the handler. */
   preflights(): number;
-  begin(options: { credentials: boolean; only: string }): Promise<Run>;
+  begin(options: { groups: readonly Group[]; only: string }): Promise<Run>;
   /** Serves the files of a folder under a path; answers what the handler answers, where one is given. */
   serve(path: string, folder: string): void;
   /** Serves one page, or one script. */
@@ -94,10 +94,12 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
     origin,
     s3,
     preflights: () => preflights,
-    async begin({ credentials, only }) {
+    async begin({ groups, only }) {
       const path = `/runs/${randomBytes(6).toString("hex")}`;
-      const kinds: Bench["kind"][] = credentials ? ["s3", "presigned"] : ["presigned"];
+      const kinds = groups.filter((group): group is StoreKind => group in TITLES);
+      const credentials = kinds.some((kind) => kind !== "presigned");
       const settings: Config & { only: string } = {
+        groups,
         nowhere,
         vectors,
         only,
@@ -138,7 +140,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
           runTests(
             (runner) => {
               for (const kind of kinds) {
-                runner.describe(`${kind}Store > read by Node`, () =>
+                runner.describe(`${TITLES[kind]} > read by Node`, () =>
                   readFrom(runner, "this runtime", () => onNode(kind, "to-node")),
                 );
               }

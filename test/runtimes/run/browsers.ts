@@ -60,7 +60,7 @@ export function browserRuntime(engine: Engine, title: string): Runtime {
   return {
     name: engine,
     title,
-    credentials: false,
+    runs: [["keys", "memory", "presigned"]],
     async run(run: Run, { backend, suite }) {
       backend.serve("/suite", suite);
       backend.page("/page", '<!doctype html><title>suite</title><script type="module" src="/suite/page.js"></script>');

@@ -1,6 +1,7 @@
 // Runs the suite on each runtime, one at a time, and prints one table.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Group } from "../suite/bench.js";
 import { run as runTests, type Result, type Runner } from "../suite/harness.js";
 import { startBackend, type Backend, type Run } from "./backend.js";
 import { browserRuntime } from "./browsers.js";
@@ -14,10 +15,18 @@ import { workerd } from "./workerd.js";
 export interface Runtime {
   name: string;
   title: string;
-  /** Whether credentials may be there; else only what is presigned is tested. */
-  credentials: boolean;
+  /** Groups of tests, by run: without credentials only presigned stores, and the SDK in a run of its own. */
+  runs: readonly (readonly Group[])[];
   /** Resolves to its version when all results are there, and the runtime is gone. */
-  run(run: Run, context: { backend: Backend; suite: string }): Promise<string>;
+  run(run: Run, context: RunContext): Promise<string>;
+}
+
+export interface RunContext {
+  backend: Backend;
+  groups: readonly Group[];
+  /** The folder of the suite as a bundle, and of the same with the SDK's client. */
+  suite: string;
+  sdk: string;
 }
 
 const RUNTIMES: readonly Runtime[] = [
@@ -62,11 +71,12 @@ export async function main(args: readonly string[]): Promise<number> {
     worker: "test/runtimes/entries/worker.ts",
     page: "test/runtimes/entries/page.ts",
   });
+  const sdk = await bundle("sdk", { sdk: "test/runtimes/entries/sdk.ts" });
   const backend = await startBackend(args.includes("--minio"));
   const rows: Row[] = [];
   const others: Row[] = [];
   try {
-    for (const runtime of RUNTIMES.filter(isChosen)) rows.push(await runOn(runtime, backend, suite, only));
+    for (const runtime of RUNTIMES.filter(isChosen)) rows.push(await runOn(runtime, { backend, suite, sdk }, only));
     for (const checks of CHECKS.filter(isChosen)) others.push(await runChecks(checks, backend, only));
   } finally {
     await backend.close();
@@ -120,11 +130,26 @@ function finished({ started, ...row }: Omit<Row, "milliseconds"> & { started: nu
   return { ...row, trouble, milliseconds: Date.now() - started };
 }
 
-async function runOn(runtime: Runtime, backend: Backend, suite: string, only: string): Promise<Row> {
-  const { title, credentials } = runtime;
+async function runOn(runtime: Runtime, context: Omit<RunContext, "groups">, only: string): Promise<Row> {
+  const { title, runs } = runtime;
   console.log(`\n${title} …`);
   const started = Date.now();
-  const run = await backend.begin({ credentials, only });
+  const row: Row = { title, version: "", results: [], trouble: undefined, milliseconds: 0 };
+  for (const groups of runs) {
+    const { version, results, trouble } = await runGroups(runtime, { ...context, groups }, only);
+    row.version ||= version;
+    row.results = [...row.results, ...results];
+    row.trouble ??= trouble;
+  }
+  return finished({ ...row, started });
+}
+
+async function runGroups(
+  runtime: Runtime,
+  context: RunContext,
+  only: string,
+): Promise<Pick<Row, "version" | "results" | "trouble">> {
+  const run = await context.backend.begin({ groups: context.groups, only });
   let version = "";
   let trouble: string | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -132,7 +157,7 @@ async function runOn(runtime: Runtime, backend: Backend, suite: string, only: st
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`not over after ${PATIENCE / 60_000} minutes`)), PATIENCE);
     });
-    version = await Promise.race([runtime.run(run, { backend, suite }), late]);
+    version = await Promise.race([runtime.run(run, context), late]);
     await run.readBack();
   } catch (error) {
     const last = run.results.at(-1)?.name;
@@ -140,7 +165,7 @@ async function runOn(runtime: Runtime, backend: Backend, suite: string, only: st
   } finally {
     clearTimeout(timer);
   }
-  return finished({ title, version, results: run.results, trouble, started });
+  return { version, results: run.results, trouble };
 }
 
 /** In the form of vitest's JSON report, which .ci/count.mjs sums. */

@@ -13,6 +13,11 @@ const ARGUMENTS: Record<ProgramName, readonly string[]> = {
   deno: ["run", "--no-prompt", "--no-config", "--allow-net=127.0.0.1"],
 };
 
+/** Permissions of the SDK beyond these: it reads files and the environment, and names the system in its headers. */
+const SDK_ARGUMENTS: Partial<Record<ProgramName, readonly string[]>> = {
+  deno: ["--allow-read", "--allow-env", "--allow-sys", "--node-modules-dir=manual"],
+};
+
 /** Milliseconds that a process may take to end by itself after its last result: nothing may keep it. */
 const LINGER = 20_000;
 
@@ -20,10 +25,13 @@ export function processRuntime(name: ProgramName, title: string): Runtime {
   return {
     name,
     title,
-    credentials: true,
-    async run({ url, ended }, { suite }) {
+    runs: [["keys", "memory", "s3", "presigned"], ["client"]],
+    async run({ url, ended }, { groups, suite, sdk }) {
       const program = await ensureProgram(name);
-      const { output, exit, kill } = start(program, [...ARGUMENTS[name], join(suite, "server.js"), url]);
+      const args = groups.includes("client")
+        ? [...ARGUMENTS[name], ...(SDK_ARGUMENTS[name] ?? []), join(sdk, "sdk.js")]
+        : [...ARGUMENTS[name], join(suite, "server.js")];
+      const { output, exit, kill } = start(program, [...args, url]);
       const gone = exit.then((code) => {
         throw new Error(`it ended with ${code}:\n${output()}`);
       });

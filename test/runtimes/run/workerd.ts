@@ -29,7 +29,7 @@ export function worker(folder: string, entry: string, options: Partial<Miniflare
 export const workerd: Runtime = {
   name: "workerd",
   title: "workerd",
-  credentials: true,
+  runs: [["keys", "memory", "s3", "presigned"]],
   async run({ url, ended }, { suite }) {
     const miniflare = worker(suite, "worker.js");
     try {

@@ -1,8 +1,23 @@
 import { createCache, type Cache, type CacheOptions, type ObjectStore } from "bucketcache";
 import type { Runner } from "./harness.js";
 
+/** Parts of the suite: those without a bucket, and the stores. */
+export type Group = "keys" | "memory" | StoreKind;
+
+/** `s3` signs with keys at hand, `client` by the SDK. */
+export type StoreKind = "s3" | "client" | "presigned";
+
+/** As users write it; the groups of the table. */
+export const TITLES: Record<StoreKind, string> = {
+  s3: "s3Store",
+  client: "s3Store({ client })",
+  presigned: "presignedStore",
+};
+
 /** What a run is told. It comes as JSON. */
 export interface Config {
+  /** Parts of the suite that are run. */
+  groups: readonly Group[];
   /** Where the credentials may be: not in browsers. Spreads into `s3Store`. */
   s3?: {
     bucket: string;
@@ -29,7 +44,7 @@ export interface Config {
 export interface Bench {
   runner: Runner;
   config: Config;
-  kind: "s3" | "presigned";
+  kind: StoreKind;
   /** Under it lies what Node wrote beforehand, and what Node reads afterwards. */
   prefix: string;
   /** A new one of the same bucket. */
@@ -40,6 +55,10 @@ export interface Bench {
 
 export interface OpenOptions {
   partSize?: number;
+  /** Not for `presigned`. */
+  bucket?: string;
+  /** Not for `presigned`. */
+  credentials?: { accessKeyId: string; secretAccessKey: string };
   /** Where nothing answers. */
   nowhere?: boolean;
 }

@@ -2,9 +2,9 @@
 import type { ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { presignedStore } from "bucketcache/presigned";
-import { s3Store } from "bucketcache/s3";
+import { s3Store, type S3ClientLike } from "bucketcache/s3";
 import { storeConformance } from "bucketcache/testing";
-import { bench, type Bench, type Config, type OpenOptions } from "./bench.js";
+import { bench, TITLES, type Bench, type Config, type OpenOptions, type StoreKind } from "./bench.js";
 import { errors } from "./errors.js";
 import { expiry } from "./expiry.js";
 import { functions } from "./functions.js";
@@ -13,13 +13,21 @@ import { keys } from "./keys.js";
 import { streams } from "./streams.js";
 import { readFrom, values, writeFor } from "./values.js";
 
-export function suite(runner: Runner, config: Config): void {
-  keys(runner, config.vectors);
-  runner.describe("memoryStore", () => storeConformance(runner, async () => memoryStore()));
-  for (const [kind, open] of stores(config)) {
-    const one = bench({ runner, config, kind, open });
-    runner.describe(`${kind}Store`, () => {
-      storeConformance(runner, async () => open());
+/** Makes an `S3Client`, where the SDK is. */
+export type MakeClient = (config: Omit<NonNullable<Config["s3"]>, "bucket">) => S3ClientLike;
+
+export function suite(runner: Runner, config: Config, makeClient?: MakeClient): void {
+  const { groups } = config;
+  if (groups.includes("keys")) keys(runner, config.vectors);
+  if (groups.includes("memory")) {
+    runner.describe("memoryStore", () => storeConformance(runner, async () => memoryStore()));
+  }
+  const open = openers(config, makeClient);
+  for (const kind of ["s3", "client", "presigned"] as const) {
+    if (!groups.includes(kind)) continue;
+    const one = bench({ runner, config, kind, open: open[kind] });
+    runner.describe(TITLES[kind], () => {
+      storeConformance(runner, async () => one.open());
       values(one);
       functions(one);
       expiry(one);
@@ -30,17 +38,23 @@ export function suite(runner: Runner, config: Config): void {
   }
 }
 
-function stores({ s3, presign, nowhere }: Config): [Bench["kind"], (options?: OpenOptions) => ObjectStore][] {
-  const found: ReturnType<typeof stores> = [];
-  if (s3 !== undefined) {
-    found.push([
-      "s3",
-      ({ partSize, nowhere: down } = {}) =>
-        s3Store({ ...s3, ...(down && { endpoint: nowhere }), ...(partSize !== undefined && { partSize }) }),
-    ]);
-  }
-  found.push(["presigned", ({ nowhere: down } = {}) => presignedStore({ url: down ? `${nowhere}/presign` : presign })]);
-  return found;
+function openers(
+  { s3, presign, nowhere }: Config,
+  makeClient?: MakeClient,
+): Record<StoreKind, (options?: OpenOptions) => ObjectStore> {
+  const placeOf = ({ nowhere: down, ...options }: OpenOptions) => {
+    if (s3 === undefined) throw new Error("only presigned stores may be tested where no credentials may be");
+    return { ...s3, ...options, ...(down && { endpoint: nowhere }) };
+  };
+  return {
+    s3: (options = {}) => s3Store(placeOf(options)),
+    client(options = {}) {
+      const { bucket, partSize, ...config } = placeOf(options);
+      if (makeClient === undefined) throw new Error("there is no SDK");
+      return s3Store({ bucket, client: makeClient(config), ...(partSize !== undefined && { partSize }) });
+    },
+    presigned: ({ nowhere: down } = {}) => presignedStore({ url: down ? `${nowhere}/presign` : presign }),
+  };
 }
 
 /** Node wrote under `from-node/` before, and reads what is written under `to-node/` afterwards. */
@@ -53,13 +67,13 @@ function exchange({ runner, cache }: Bench): void {
 export type Message = Result | { end: true } | { trouble: string };
 
 /** Gets its configuration from `url`, and tells it every result, and the end. */
-export async function start(url: string): Promise<void> {
+export async function start(url: string, makeClient?: MakeClient): Promise<void> {
   const tell = async (message: Message) => {
     await (await fetch(url, { method: "POST", body: JSON.stringify(message) })).arrayBuffer();
   };
   try {
     const config = (await (await fetch(url)).json()) as Config & { only?: string };
-    await run((runner) => suite(runner, config), tell, config.only);
+    await run((runner) => suite(runner, config, makeClient), tell, config.only);
     await tell({ end: true });
   } catch (error) {
     await tell({ trouble: String((error as Error).stack ?? error) });

@@ -1,6 +1,8 @@
 import { S3Client, ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { PresignHandlerOptions } from "bucketcache/handler";
 import { makeHandler, type Bucket } from "../handler.js";
+import type { Signs } from "../signers.js";
 import { grantAttacks, unsignedHeaderAttacks } from "./grants.js";
 import { requestAttacks } from "./requests.js";
 import { MIB, type Attack, type Scene } from "./scene.js";
@@ -15,7 +17,7 @@ export const TABLES: readonly (readonly [title: string, table: readonly Attack[]
 ];
 
 /** `strict` for a server that refuses unsigned `x-amz-*` headers, as AWS does. */
-export function attacks(start: () => Promise<Bucket & { stop(): Promise<void> }>, strict: boolean): void {
+export function attacks(start: () => Promise<Bucket & { stop(): Promise<void> }>, strict: boolean, signs: Signs): void {
   let scene: Scene;
   let stop: () => Promise<void>;
   let before: string[];
@@ -30,7 +32,7 @@ export function attacks(start: () => Promise<Bucket & { stop(): Promise<void> }>
     stop = end;
     const { bucket: Bucket, ...config } = bucket;
     const client = new S3Client(config);
-    const handler = makeHandler(bucket, {
+    const rules: Partial<PresignHandlerOptions> = {
       authorize: ({ key }) => key.startsWith("cache/mine/") || key === "cache/",
       prefix: "cache/",
       maxBytes: 11 * MIB,
@@ -38,7 +40,8 @@ export function attacks(start: () => Promise<Bucket & { stop(): Promise<void> }>
       maxBatch: 10,
       contentTypes: ["application/json", "text/plain", "image/*"],
       allowedOrigins: ["https://friend.test"],
-    });
+    };
+    const handler = makeHandler(bucket, rules, signs);
     scene = { bucket, handler, client };
     for (const Key of ["secret/plans", "cache/hers/diary", "cache/mine/old"]) {
       await client.send(new PutObjectCommand({ Bucket, Key, Body: `the first ${Key}` }));
