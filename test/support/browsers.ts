@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { findProgram, isExecutable, runLong, say } from "./tools.js";
+import { findProgram, isExecutable, runLong, say, step } from "./tools.js";
 
 /** How to start each engine. */
 export interface Browsers {
@@ -58,8 +58,23 @@ export async function findBrowser<E extends Engine>(engine: E): Promise<Browsers
 }
 
 /** The engines asked for, installed where they are missing; throws with what to do for those that stay so. */
-export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
+export function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
+  return step(`browsers (${engines.join(", ")})`, remedy(engines), () => findOrInstall(engines));
+}
+
+async function findOrInstall<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
   let missing = await missingOf(engines);
+  const reasons: string[] = [];
+  /** A way to get a browser that may well fail: the next one is tried then, and the reasons are told at the end. */
+  async function attempt(title: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    try {
+      await runLong(title, command, args, { env });
+    } catch (error) {
+      const reason = (error as Error).message.trim().split("\n").slice(0, 4).join("\n");
+      reasons.push(reason);
+      say(reason);
+    }
+  }
   if (missing.length > 0) {
     // Vitest's module runner has no import.meta.resolve.
     const cli = join(createRequire(import.meta.url).resolve("playwright/package.json"), "../cli.js");
@@ -75,7 +90,7 @@ export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): P
     await attempt(`installing ${packages.join(", ")}`, apt, install, env);
     missing = await missingOf(engines);
   }
-  if (missing.length > 0) throw new Error(help(missing));
+  if (missing.length > 0) throw new Error([`there is no ${missing.join(" and no ")}`, ...reasons].join("\n"));
   const found: Partial<Browsers> = {};
   for (const engine of engines) Object.assign(found, { [engine]: await findBrowser(engine) });
   return found as Pick<Browsers, E>;
@@ -86,26 +101,17 @@ async function missingOf(engines: readonly Engine[]): Promise<Engine[]> {
   return ENGINES.filter((engine) => engines.includes(engine) && found[engines.indexOf(engine)] === undefined);
 }
 
-/** A way to get a browser that may well fail: the next one is tried then, and what is missing is told at the end. */
-async function attempt(title: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  try {
-    await runLong(title, command, args, { env });
-  } catch (error) {
-    say((error as Error).message.trim().split("\n").slice(0, 4).join("\n"));
-  }
-}
-
-function help(missing: readonly Engine[]): string {
+function remedy(engines: readonly Engine[]): string {
   const variables = {
     chromium: "BUCKETCACHE_CHROMIUM",
     firefox: "BUCKETCACHE_FIREFOX",
     webkit: "BUCKETCACHE_WEBKIT_DRIVER",
   };
-  return `No ${missing.join(" and no ")} for the browser tests. Any one of these helps:
-  - npx playwright install ${missing.join(" ")}
-  - on Debian or Ubuntu: apt-get install --no-install-recommends ${missing.flatMap((engine) => PACKAGES[engine]).join(" ")}
-  - set ${missing.map((engine) => variables[engine]).join(" and ")} to what is installed elsewhere
-"npm run test:unit" and "npm run test:integration" need none of them.`;
+  return `any one of these helps:
+  - npx playwright install ${engines.join(" ")}
+  - on Debian or Ubuntu, as root: apt-get update && apt-get install --no-install-recommends ${engines.flatMap((engine) => PACKAGES[engine]).join(" ")}
+  - set ${engines.map((engine) => variables[engine]).join(" and ")} to what is installed elsewhere
+"npm run test:unit" and "npm run test:integration" need no browsers.`;
 }
 
 const MAC = {
