@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { findProgram, isExecutable, runLong, say, step } from "./tools.js";
 
 /** How to start each engine. */
@@ -70,9 +71,10 @@ async function findOrInstall<E extends Engine>(engines: readonly E[]): Promise<P
     try {
       await runLong(title, command, args, { env });
     } catch (error) {
-      const reason = (error as Error).message.trim().split("\n").slice(0, 4).join("\n");
-      reasons.push(reason);
-      say(reason);
+      const lines = stripVTControlCharacters((error as Error).message.trim()).split("\n");
+      const said = lines.filter((line) => !/^\s+at /.test(line)).slice(0, 4);
+      reasons.push(said.join("\n"));
+      say(`${title} failed: trying what else there is`);
     }
   }
   if (missing.length > 0) {

@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NPM = process.platform === "win32" ? "npm.cmd" : "npm";
 
 /** Of tools that consumers use and this project does not. */
-const TOOLS = {
+export const TOOLS = {
   webpack: "webpack@5.112.2",
   rollup: "rollup@4.68.7",
   pnpm: "pnpm@10.34.9",

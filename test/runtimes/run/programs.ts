@@ -10,7 +10,7 @@ interface Program {
   variable: string;
 }
 
-const PROGRAMS = {
+export const PROGRAMS = {
   node20: { install: "node@20.19.0", file: "node/bin/node", variable: "BUCKETCACHE_NODE20" },
   node22: { install: "node@22.23.3", file: "node/bin/node", variable: "BUCKETCACHE_NODE22" },
   node24: { install: "node@24.21.0", file: "node/bin/node", variable: "BUCKETCACHE_NODE24" },
