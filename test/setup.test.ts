@@ -3,10 +3,11 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, join, relative } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { ensureProgram } from "./runtimes/run/programs.js";
 import { ensureTool } from "./support/consumer.js";
+import { ensureBrowsers } from "./support/browsers.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { required, runLong, step, withLock } from "./support/tools.js";
@@ -158,13 +159,11 @@ test("a runtime from npm may run its install script, whatever npm does by defaul
 });
 
 describe("a run of Vitest that cannot begin ends with what the step says, and nothing of Vitest's:", () => {
-  /** Answers like a MinIO that is ready, and 404 to those who would download a browser. */
+  /** Answers like a MinIO that is ready. */
   let server: Server;
   let address: string;
   beforeAll(async () => {
-    server = createServer(({ url }, response) => {
-      response.writeHead(url === "/minio/health/live" ? 200 : 404).end();
-    });
+    server = createServer((_, response) => void response.end());
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
@@ -215,8 +214,8 @@ describe("a run of Vitest that cannot begin ends with what the step says, and no
   test("no browsers", async () => {
     usingServer();
     vi.stubEnv("PATH", join(folder, "bin"));
-    vi.stubEnv("PLAYWRIGHT_BROWSERS_PATH", join(folder, "browsers"));
-    vi.stubEnv("PLAYWRIGHT_DOWNLOAD_HOST", address);
+    // Where there can be no folder, Playwright gives up at once instead of trying to download again and again.
+    vi.stubEnv("PLAYWRIGHT_BROWSERS_PATH", join(program("browsers"), "none"));
     for (const name of ["CHROMIUM", "FIREFOX", "WEBKIT_DRIVER"]) vi.stubEnv(`BUCKETCACHE_${name}`, "");
     program("bin/apt-get", "echo 'no mirror' >&2; exit 100");
     const ended = await vitest("e2e", "tabs.test.ts");
@@ -228,6 +227,27 @@ describe("a run of Vitest that cannot begin ends with what the step says, and no
     );
     if (process.getuid?.() === 0) expect(ended.said).toMatch(/\nupdating the package lists failed.*\nno mirror/);
   });
+});
+
+test("a browser of Playwright's that lacks libraries gets them where it may, and is an error elsewhere", async () => {
+  vi.stubEnv("PATH", join(folder, "bin"));
+  vi.stubEnv("BUCKETCACHE_CHROMIUM", "");
+  vi.stubEnv("PLAYWRIGHT_BROWSERS_PATH", join(folder, "browsers"));
+  const { chromium } = await import("playwright");
+  const executable = chromium.executablePath();
+  expect(executable).toContain(folder);
+  const there = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
+  program(relative(folder, executable), there);
+  if (process.platform === "linux") {
+    await expect(ensureBrowsers(["chromium"])).rejects.toThrow(
+      /Why: chromium of Playwright does not start[^]*What to do: [^]*install --with-deps/,
+    );
+  }
+  // Playwright calls it by a shell, after it has asked which packages there are.
+  program("bin/sh", 'exec /bin/sh "$@"');
+  program("bin/apt-get", `case "$*" in install*libnss3*) : > '${folder}/libraries';; esac`);
+  const mayInstall = process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
+  if (mayInstall) expect(await ensureBrowsers(["chromium"])).toEqual({ chromium: { executablePath: executable } });
 });
 
 describe("a bare machine", () => {
