@@ -1,6 +1,8 @@
 // Sums a JSON report of vitest: prints "PASSED FAILED". A file that could not be loaded has no tests and is one failure.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
+// A run that could not begin has said why.
+if (!existsSync(process.argv[2])) process.exit(1);
 const report = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const broken = report.testResults.filter(
   ({ status, assertionResults }) => status === "failed" && !assertionResults.some((test) => test.status === "failed"),

@@ -4,7 +4,7 @@ import { build, type UserConfig } from "vite";
 import type { TestProject } from "vitest/node";
 import { buildPlayground } from "../../examples/playground/build.mjs";
 import { ensureBrowsers, type Browsers } from "../../test/support/browsers.js";
-import { runLong } from "../../test/support/tools.js";
+import { required, runLong, step } from "../../test/support/tools.js";
 import config from "../../vite.config.js";
 
 declare module "vitest" {
@@ -20,9 +20,16 @@ export const PAGE = join(ROOT, ".cache/e2e/page");
 
 /** Vitest's global set-up: browsers, and everything that is built. */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("browsers", await ensureBrowsers(["chromium", "firefox", "webkit"]));
-  await buildLibrary();
-  await buildPlayground();
+  project.provide("browsers", await required(ensureBrowsers(["chromium", "firefox", "webkit"])));
+  const remedy = `make "npm run build" pass, then run the tests again.`;
+  await required(step("building the library", remedy, buildLibrary));
+  await required(step("building the playground", PAGES_REMEDY, buildPlayground));
+  await required(step("building the page of the e2e tests", PAGES_REMEDY, buildPage));
+}
+
+const PAGES_REMEDY = `run "npm ci" in case a package is missing, and correct what Vite names above.`;
+
+async function buildPage(): Promise<void> {
   const { alias = {} } = (config as UserConfig).resolve ?? {};
   await build({
     configFile: false,

@@ -21,6 +21,11 @@ const runner = createServerModuleRunner(server.environments.ssr, { hmr: false })
 try {
   const { main } = await runner.import(fileURLToPath(new URL("run/main.ts", import.meta.url)));
   process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  // It says by itself what failed and what to do.
+  if (error.name !== "SetupError") throw error;
+  console.error(`\n${error.message}`);
+  process.exitCode = 1;
 } finally {
   await runner.close();
   await server.close();

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { findProgram, isExecutable, runLong, say } from "./tools.js";
+import { stripVTControlCharacters } from "node:util";
+import { findProgram, isExecutable, runLong, say, step, succeeds } from "./tools.js";
 
 /** How to start each engine. */
 export interface Browsers {
@@ -58,16 +59,45 @@ export async function findBrowser<E extends Engine>(engine: E): Promise<Browsers
 }
 
 /** The engines asked for, installed where they are missing; throws with what to do for those that stay so. */
-export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
+export function ensureBrowsers<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
+  return step(`browsers (${engines.join(", ")})`, remedy(engines), () => findOrInstall(engines));
+}
+
+async function findOrInstall<E extends Engine>(engines: readonly E[]): Promise<Pick<Browsers, E>> {
   let missing = await missingOf(engines);
+  const reasons: string[] = [];
+  /** A way to get a browser that may well fail: the next one is tried then, and the reasons are told at the end. */
+  async function attempt(title: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    try {
+      await runLong(title, command, args, { env });
+    } catch (error) {
+      const lines = stripVTControlCharacters((error as Error).message.trim()).split("\n");
+      const said = lines.filter((line) => !/^\s+at /.test(line)).slice(0, 4);
+      reasons.push(said.join("\n"));
+      say(`${title} failed: trying what else there is`);
+    }
+  }
+  const wanted = missing;
+  // Vitest's module runner has no import.meta.resolve.
+  const cli = join(createRequire(import.meta.url).resolve("playwright/package.json"), "../cli.js");
   if (missing.length > 0) {
-    // Vitest's module runner has no import.meta.resolve.
-    const cli = join(createRequire(import.meta.url).resolve("playwright/package.json"), "../cli.js");
     await attempt(`installing ${missing.join(" and ")} by Playwright`, process.execPath, [cli, "install", ...missing]);
     missing = await missingOf(engines);
   }
-  const apt = findProgram(["apt-get"]);
-  if (missing.length > 0 && apt !== undefined && process.getuid?.() === 0) {
+  const apt = process.getuid?.() === 0 ? findProgram(["apt-get"]) : undefined;
+  // Playwright brings browsers without the libraries that they take from the system.
+  const brought = wanted.filter((engine) => !missing.includes(engine));
+  const incomplete = new Set([...brought, ...(await brokenOf(engines))]);
+  if (incomplete.size > 0 && apt !== undefined) {
+    const title = `installing what ${[...incomplete].join(" and ")} of Playwright needs of the system`;
+    await attempt(title, process.execPath, [cli, "install-deps", ...incomplete]);
+  }
+  const broken = await brokenOf(engines);
+  if (broken.length > 0) {
+    const what = `${broken.join(" and ")} of Playwright does not start, most likely for lack of libraries of the system`;
+    throw new Error([what, ...reasons].join("\n"));
+  }
+  if (missing.length > 0 && apt !== undefined) {
     const packages = missing.flatMap((engine) => PACKAGES[engine]);
     const env = { DEBIAN_FRONTEND: "noninteractive" };
     await attempt("updating the package lists", apt, ["update", "-qq"], env);
@@ -75,10 +105,25 @@ export async function ensureBrowsers<E extends Engine>(engines: readonly E[]): P
     await attempt(`installing ${packages.join(", ")}`, apt, install, env);
     missing = await missingOf(engines);
   }
-  if (missing.length > 0) throw new Error(help(missing));
+  if (missing.length > 0) throw new Error([`there is no ${missing.join(" and no ")}`, ...reasons].join("\n"));
   const found: Partial<Browsers> = {};
   for (const engine of engines) Object.assign(found, { [engine]: await findBrowser(engine) });
   return found as Pick<Browsers, E>;
+}
+
+/** The engines that Playwright has brought and that do not start. */
+async function brokenOf(engines: readonly Engine[]): Promise<Engine[]> {
+  const broken: Engine[] = [];
+  // Elsewhere nothing is taken from the system, and on Windows --version opens a window. WebKit does not know it.
+  if (process.platform !== "linux") return broken;
+  for (const engine of engines) {
+    const found = await findBrowser(engine);
+    if (engine === "webkit" || found === undefined || !("executablePath" in found)) continue;
+    const own = await playwrightsOwn(engine);
+    if (own !== found.executablePath) continue;
+    if (!(await succeeds(own, ["--version"], 60_000))) broken.push(engine);
+  }
+  return broken;
 }
 
 async function missingOf(engines: readonly Engine[]): Promise<Engine[]> {
@@ -86,26 +131,17 @@ async function missingOf(engines: readonly Engine[]): Promise<Engine[]> {
   return ENGINES.filter((engine) => engines.includes(engine) && found[engines.indexOf(engine)] === undefined);
 }
 
-/** A way to get a browser that may well fail: the next one is tried then, and what is missing is told at the end. */
-async function attempt(title: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  try {
-    await runLong(title, command, args, { env });
-  } catch (error) {
-    say((error as Error).message.trim().split("\n").slice(0, 4).join("\n"));
-  }
-}
-
-function help(missing: readonly Engine[]): string {
+function remedy(engines: readonly Engine[]): string {
   const variables = {
     chromium: "BUCKETCACHE_CHROMIUM",
     firefox: "BUCKETCACHE_FIREFOX",
     webkit: "BUCKETCACHE_WEBKIT_DRIVER",
   };
-  return `No ${missing.join(" and no ")} for the browser tests. Any one of these helps:
-  - npx playwright install ${missing.join(" ")}
-  - on Debian or Ubuntu: apt-get install --no-install-recommends ${missing.flatMap((engine) => PACKAGES[engine]).join(" ")}
-  - set ${missing.map((engine) => variables[engine]).join(" and ")} to what is installed elsewhere
-"npm run test:unit" and "npm run test:integration" need none of them.`;
+  return `any one of these helps:
+  - npx playwright install --with-deps ${engines.join(" ")}
+  - on Debian or Ubuntu, as root: apt-get update && apt-get install --no-install-recommends ${engines.flatMap((engine) => PACKAGES[engine]).join(" ")}
+  - set ${engines.map((engine) => variables[engine]).join(" and ")} to what is installed elsewhere
+"npm run test:unit" and "npm run test:integration" need no browsers.`;
 }
 
 const MAC = {

@@ -3,13 +3,13 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, write
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory, runLong, succeeds, withLock } from "./tools.js";
+import { cacheDirectory, runLong, step, succeeds, withLock } from "./tools.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NPM = process.platform === "win32" ? "npm.cmd" : "npm";
 
 /** Of tools that consumers use and this project does not. */
-const TOOLS = {
+export const TOOLS = {
   webpack: "webpack@5.112.2",
   rollup: "rollup@4.68.7",
   pnpm: "pnpm@10.34.9",
@@ -69,7 +69,12 @@ export async function npmInstall(folder: string, ...what: string[]): Promise<voi
 }
 
 /** The folder of a tool, kept outside of the checkout. */
-export async function ensureTool(name: keyof typeof TOOLS): Promise<string> {
+export function ensureTool(name: keyof typeof TOOLS): Promise<string> {
+  const remedy = `let npm reach its registry, or run the other tests alone: "npm run test:unit", "npm run test:e2e".`;
+  return step(TOOLS[name], remedy, () => findOrInstall(name));
+}
+
+async function findOrInstall(name: keyof typeof TOOLS): Promise<string> {
   const [install, ...beside] = TOOLS[name].split(" ") as [string, ...string[]];
   const folder = join(cacheDirectory(), "tools", install.replaceAll("/", "-"));
   const inside = join(folder, "node_modules", install.replace(/@[^@]*$/, ""));

@@ -4,7 +4,17 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory, findProgram, freePort, isExecutable, runLong, say, succeeds, withLock } from "./tools.js";
+import {
+  cacheDirectory,
+  findProgram,
+  freePort,
+  isExecutable,
+  runLong,
+  say,
+  step,
+  succeeds,
+  withLock,
+} from "./tools.js";
 
 /** How to reach the S3 server of this test run; it may be told to other processes. */
 export interface Minio {
@@ -17,17 +27,22 @@ const MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 // The last image that MinIO published.
 const IMAGE = "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z";
 
-const HELP = `No MinIO for the integration tests. Any one of these helps:
+const STEP = "MinIO, for the tests against a real server";
+const REMEDY = `any one of these helps:
   - set BUCKETCACHE_MINIO to a minio binary, or put "minio" on PATH
   - set BUCKETCACHE_TEST_ENDPOINT, BUCKETCACHE_TEST_ACCESS_KEY_ID and BUCKETCACHE_TEST_SECRET_ACCESS_KEY to a server that runs
   - start Docker or Podman
-  - install Go 1.24 or later: it is then built once, in about five minutes
-"npm run test:unit" needs none of them.`;
+  - install Go 1.24 or later, and let it reach a module proxy: MinIO is then built once, in about five minutes
+"npm run test:unit" needs no MinIO.`;
 
 type Source = { binary: string } | { engine: string };
 
 /** Where to get MinIO from: environment, PATH, cache, a container engine that runs, and `go install` at last. */
-export async function findMinio(): Promise<Source> {
+export function findMinio(): Promise<Source> {
+  return step(STEP, REMEDY, findOrBuildMinio);
+}
+
+async function findOrBuildMinio(): Promise<Source> {
   const named = process.env["BUCKETCACHE_MINIO"];
   if (named) {
     if (!isExecutable(named)) throw new Error(`BUCKETCACHE_MINIO is "${named}", which is not an executable file`);
@@ -48,7 +63,9 @@ export async function findMinio(): Promise<Source> {
     }
   }
   const go = findProgram(["go"], ["/usr/local/go/bin"]);
-  if (go === undefined) throw new Error(HELP);
+  if (go === undefined) {
+    throw new Error("neither minio nor go is on PATH, the cache holds no MinIO, and neither Docker nor Podman runs");
+  }
   await withLock("minio", async () => {
     if (isExecutable(kept)) return;
     const folder = join(cacheDirectory(), `build-${process.pid}`);
@@ -66,7 +83,11 @@ export async function findMinio(): Promise<Source> {
 }
 
 /** Starts MinIO on a free port with credentials and a folder of its own. It ends with `stop`, or with this process. */
-export async function startMinio(): Promise<{ minio: Minio; stop(): Promise<void> }> {
+export function startMinio(): Promise<{ minio: Minio; stop(): Promise<void> }> {
+  return step(STEP, REMEDY, reachOrStartMinio);
+}
+
+async function reachOrStartMinio(): Promise<{ minio: Minio; stop(): Promise<void> }> {
   const given = serverFromEnvironment();
   if (given !== undefined) {
     await ready(given.endpoint, () => undefined);

@@ -2,17 +2,23 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory, findProgram, runLong, say, succeeds, withLock } from "./tools.js";
+import { cacheDirectory, findProgram, runLong, say, step, succeeds, withLock } from "./tools.js";
 
 // The Python programs that share buckets with us, and the tools that their users have at hand.
 const PACKAGES = ["awscli==1.46.3", "boto3==1.44.5", "core-aws==3.1.2", "etl-pycache==1.0.0"];
 const MODULES = "import awscli, boto3, core_aws, etl_pycache";
 
-const HELP = `No Python for the tests against the Python peers: install Python 3.9 or later with its venv module
-(Debian: apt-get install python3-venv), or set BUCKETCACHE_PYTHON to an interpreter that has ${PACKAGES.join(", ")}.`;
+const REMEDY = `any one of these helps:
+  - install Python 3.9 or later with its venv module (Debian: apt-get install python3-venv), and let pip reach PyPI or a mirror of it
+  - set BUCKETCACHE_PYTHON to an interpreter that has ${PACKAGES.join(", ")}
+"npm run test:unit" and "npm run test:e2e" need no Python.`;
 
 /** The interpreter with the Python peers, in a virtual environment of its own that is made on first use. */
-export async function ensurePython(): Promise<string> {
+export function ensurePython(): Promise<string> {
+  return step("Python, for the tests against the Python peers", REMEDY, findOrMakePython);
+}
+
+async function findOrMakePython(): Promise<string> {
   const named = process.env["BUCKETCACHE_PYTHON"];
   if (named) {
     if (await succeeds(named, ["-c", MODULES], 60_000)) return named;
@@ -24,16 +30,12 @@ export async function ensurePython(): Promise<string> {
   const complete = join(folder, "complete");
   if (existsSync(complete) && (await succeeds(python, ["--version"]))) return python;
   const base = findProgram(["python3", "python"]);
-  if (base === undefined) throw new Error(HELP);
+  if (base === undefined) throw new Error("there is neither python3 nor python on PATH");
   await withLock("python", async () => {
     if (existsSync(complete) && (await succeeds(python, ["--version"]))) return;
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    try {
-      await runLong("making a Python environment", base, ["-m", "venv", folder]);
-    } catch (error) {
-      throw new Error(`${(error as Error).message}\n${HELP}`, { cause: error });
-    }
+    await runLong("making a Python environment", base, ["-m", "venv", folder]);
     const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
     await runLong(`installing ${PACKAGES.join(", ")}`, python, [...pip, ...PACKAGES]);
     writeFileSync(complete, "");

@@ -1,5 +1,6 @@
 import type { TestProject } from "vitest/node";
 import { startMinio, type Minio } from "./minio.js";
+import { required } from "./tools.js";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -9,7 +10,7 @@ declare module "vitest" {
 
 /** Vitest's global set-up: one MinIO for all test files, which reach it by `inject("minio")`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { minio, stop } = await startMinio();
+  const { minio, stop } = await required(startMinio());
   project.provide("minio", minio);
   return stop;
 }

@@ -1,5 +1,6 @@
 import type { TestProject } from "vitest/node";
 import { ensurePython } from "./python.js";
+import { required } from "./tools.js";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -10,5 +11,5 @@ declare module "vitest" {
 
 /** Vitest's global set-up: test files reach the interpreter by `inject("python")`. */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("python", await ensurePython());
+  project.provide("python", await required(ensurePython()));
 }

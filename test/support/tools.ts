@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -11,6 +11,40 @@ export function cacheDirectory(): string {
 
 export function say(message: string): void {
   process.stderr.write(`[set-up] ${message}\n`);
+}
+
+/** A step of the set-up that failed. The message says which step, why, and what to do; the stack would add nothing. */
+export class SetupError extends Error {
+  constructor(step: string, cause: unknown, remedy: string) {
+    const why = (cause instanceof Error ? cause.message : String(cause)).trim();
+    super(`The set-up of the tests failed at: ${step}\n\nWhy: ${why}\n\nWhat to do: ${remedy}`, { cause });
+    this.name = "SetupError";
+  }
+}
+
+/** Runs one step of the set-up; whatever it throws becomes a SetupError with this name and this remedy. */
+export async function step<T>(name: string, remedy: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    // The innermost step knows best.
+    throw error instanceof SetupError ? error : new SetupError(name, error, remedy);
+  }
+}
+
+/**
+ * Waits for steps without which no test can run. A failure ends the process with its message alone: a test runner would add
+ * its own stack, and "No test files found".
+ */
+export async function required<T>(steps: Promise<T>): Promise<T> {
+  try {
+    return await steps;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    // Synchronous, so that nothing is lost by the exit.
+    writeSync(2, `\n${error.message}\n`);
+    process.exit(1);
+  }
 }
 
 export function isExecutable(file: string): boolean {

@@ -1,6 +1,7 @@
 // The runtimes that are programs: by environment variable, or of the pinned version from npm, kept outside the checkout.
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory, isExecutable, runLong, succeeds, withLock } from "../../support/tools.js";
+import { cacheDirectory, isExecutable, runLong, step, succeeds, withLock } from "../../support/tools.js";
 
 interface Program {
   /** The package that ships it. */
@@ -9,7 +10,7 @@ interface Program {
   variable: string;
 }
 
-const PROGRAMS = {
+export const PROGRAMS = {
   node20: { install: "node@20.19.0", file: "node/bin/node", variable: "BUCKETCACHE_NODE20" },
   node22: { install: "node@22.23.3", file: "node/bin/node", variable: "BUCKETCACHE_NODE22" },
   node24: { install: "node@24.21.0", file: "node/bin/node", variable: "BUCKETCACHE_NODE24" },
@@ -19,8 +20,15 @@ const PROGRAMS = {
 
 export type ProgramName = keyof typeof PROGRAMS;
 
-export async function ensureProgram(name: ProgramName): Promise<string> {
-  const { install, file, variable } = PROGRAMS[name];
+/** The program of this name, installed where it is missing. */
+export function ensureProgram(name: ProgramName): Promise<string> {
+  const { install, variable } = PROGRAMS[name];
+  const remedy = `either let npm reach its registry and run the install script of ${install}, which fetches the program,
+or set ${variable} to a program that is installed elsewhere.`;
+  return step(install, remedy, () => findOrInstall(PROGRAMS[name], name));
+}
+
+async function findOrInstall({ install, file, variable }: Program, name: ProgramName): Promise<string> {
   const named = process.env[variable];
   if (named) {
     if (!isExecutable(named)) throw new Error(`${variable} is "${named}", which is not an executable file`);
@@ -33,19 +41,15 @@ export async function ensureProgram(name: ProgramName): Promise<string> {
   const works = () => succeeds(program, ["--version"], 60_000);
   if (await works()) return program;
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  try {
-    await withLock(install, async () => {
-      if (await works()) return;
-      const options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts=false", "--prefix", folder];
-      await runLong(`installing ${install} from npm`, npm, ["install", ...options, install]);
-    });
-    if (await works()) return program;
-  } catch (cause) {
-    throw new Error(help(install, variable, program), { cause });
-  }
-  throw new Error(help(install, variable, program));
-}
-
-function help(install: string, variable: string, program: string): string {
-  return `No ${install}. Either set ${variable} to the program, or let npm run the package's install script, which fetches it: ${program}`;
+  await withLock(install, async () => {
+    if (await works()) return;
+    // Newer versions of npm run an install script only where the project allows it.
+    const allowScripts = { [install.slice(0, install.lastIndexOf("@"))]: true };
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, allowScripts }));
+    const options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts=false", "--prefix", folder];
+    await runLong(`installing ${install} from npm`, npm, ["install", ...options, install]);
+  });
+  if (await works()) return program;
+  throw new Error(`${program} does not run: "--version" fails`);
 }
