@@ -5,7 +5,7 @@
  * limits. `GzipReader` adds them.
  */
 // The build without worker threads of Node, which every runtime can load.
-import { type FlateError, FlateErrorCode, Gunzip, Gzip, gzipSync } from "fflate/browser";
+import { Deflate, type FlateError, FlateErrorCode, Gunzip, gzipSync, inflateSync } from "fflate/browser";
 import { tooLarge } from "../base/body.js";
 import { concat } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
@@ -19,13 +19,15 @@ const SLICE = 4_096;
 const MAX_RATIO = 1_032;
 /** Near a limit, slices shrink to this: 64 KiB of output, half of what the decoder works with anyway. */
 const MIN_SLICE = 64;
-/** Plain bytes that are compressed at a time. */
-const GZIP_SLICE = 65_536;
+/** Plain bytes up to which a value is inflated at once. */
+const SMALL = 4_096;
+/** How far back DEFLATE refers, and the plain bytes that are compressed at a time. */
+const WINDOW = 32_768;
 /** No header of a real program comes near. */
 const MAX_HEADER = 262_144;
 const TRAILER = 8;
-/** The header of a member without content, which marks the end of the input. */
-const END_MARK = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
+/** A header without time and name. Behind the input, it makes fflate tell whether the last member has ended. */
+const HEADER = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3);
 
 /** Compresses a whole value. */
 export function gzipFflate(data: Bytes): Bytes {
@@ -37,6 +39,8 @@ export function gzipFflate(data: Bytes): Bytes {
  * memory, about 300 KiB.
  */
 export function gunzipFflate(data: Bytes, maxBytes: number): Bytes {
+  const small = inflateSmall(data, maxBytes);
+  if (small !== undefined) return small;
   const chunks: Bytes[] = [];
   let size = 0;
   const reader = new GzipReader((chunk) => {
@@ -54,12 +58,41 @@ export function gunzipFflate(data: Bytes, maxBytes: number): Bytes {
   return only !== undefined && chunks.length === 1 ? only : concat(chunks);
 }
 
+/**
+ * The content of a single small member without extras, as our own writers make them; undefined for all else, damaged data
+ * included. The decoder of streams needs 200 KiB of memory, which takes longer than to inflate as little twice.
+ */
+function inflateSmall(data: Bytes, maxBytes: number): Bytes | undefined {
+  if (data.byteLength < 20 || data[0] !== 0x1f || data[1] !== 0x8b || data[2] !== 8 || data[3] !== 0) return undefined;
+  const trailer = new DataView(data.buffer, data.byteOffset + data.byteLength - TRAILER, TRAILER);
+  const size = trailer.getUint32(4, true);
+  if (size > Math.min(SMALL, maxBytes)) return undefined;
+  const body = data.subarray(10, -TRAILER);
+  // With one byte to spare, as fflate writes no further than there is room, and says nothing.
+  const out = new Uint8Array(size + 1);
+  try {
+    const plain = inflateSync(body, { out }).slice() as Bytes;
+    return plain.byteLength === size && crc32(plain, 0) === trailer.getInt32(0, true) && !endsEarly(body, out)
+      ? plain
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether DEFLATE data end before the last byte: fflate passes over what follows. */
+function endsEarly(body: Bytes, out: Bytes): boolean {
+  try {
+    inflateSync(body.subarray(0, -1), { out });
+    return true;
+  } catch (error) {
+    return (error as FlateError).code !== FlateErrorCode.UnexpectedEOF;
+  }
+}
+
 /** Compresses a stream. */
 export function gzipStreamFflate(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  return through(source, GZIP_SLICE, (emit) => {
-    const gzip = new Gzip(OPTIONS, (chunk) => emit(chunk as Bytes));
-    return { push: (slice) => gzip.push(slice), end: () => gzip.push(new Uint8Array(0), true) };
-  });
+  return through(source, WINDOW, (emit) => new GzipWriter(emit));
 }
 
 /** Decompresses a stream of any number of members. */
@@ -118,6 +151,62 @@ function through(
   );
 }
 
+/**
+ * Writes gzip as it flows, and avoids a fault of fflate 0.8.3 (https://github.com/101arrowz/fflate/issues/260): until its
+ * window is full, its streaming compressor takes the memory before the first byte for zeros that were written, and refers
+ * to them, which no decompressor accepts. Such a reference begins at a zero byte of the first window. A first window
+ * without any is safe; one that has some is stored as it is, and given to fflate as the window to begin with.
+ */
+class GzipWriter implements Engine {
+  readonly #emit: (chunk: Bytes) => void;
+  /** Until the first window is full. */
+  #gathered: Bytes | undefined = new Uint8Array(0);
+  #deflate: Deflate | undefined;
+  #crc = 0;
+  #size = 0;
+
+  constructor(emit: (chunk: Bytes) => void) {
+    this.#emit = emit;
+  }
+
+  push(slice: Bytes): void {
+    this.#crc = crc32(slice, this.#crc);
+    this.#size += slice.byteLength;
+    let rest = slice;
+    if (this.#gathered !== undefined) {
+      const missing = WINDOW - this.#gathered.byteLength;
+      this.#gathered = concat([this.#gathered, slice.subarray(0, missing)]);
+      if (this.#gathered.byteLength < WINDOW) return;
+      this.#deflate = this.#begin(this.#gathered);
+      this.#gathered = undefined;
+      rest = slice.subarray(missing);
+    }
+    this.#deflate!.push(rest);
+  }
+
+  end(): void {
+    if (this.#gathered !== undefined) return this.#emit(gzipFflate(this.#gathered));
+    this.#deflate!.push(new Uint8Array(0), true);
+    const trailer = new DataView(new ArrayBuffer(TRAILER));
+    trailer.setInt32(0, this.#crc, true);
+    trailer.setUint32(4, this.#size >>> 0, true);
+    this.#emit(new Uint8Array(trailer.buffer));
+  }
+
+  #begin(first: Bytes): Deflate {
+    const ondata = (chunk: Uint8Array) => this.#emit(chunk as Bytes);
+    this.#emit(HEADER.slice());
+    if (!first.includes(0)) {
+      const deflate = new Deflate({ level: LEVEL }, ondata);
+      deflate.push(first);
+      return deflate;
+    }
+    // A block of type 0 that is not the last, its length and the complement of that.
+    this.#emit(concat([Uint8Array.of(0, WINDOW & 0xff, WINDOW >> 8, ~WINDOW & 0xff, (~WINDOW >> 8) & 0xff), first]));
+    return new Deflate({ level: LEVEL, dictionary: first }, ondata);
+  }
+}
+
 /** Reads gzip as RFC 1952 wants it read: checks the checksum and size of each member, and that nothing follows the last. */
 class GzipReader implements Engine {
   readonly #gunzip: Gunzip;
@@ -168,7 +257,7 @@ class GzipReader implements Engine {
 
   end(): void {
     const total = this.#start + this.#recent.byteLength;
-    this.push(END_MARK);
+    this.push(HEADER);
     if (this.#end !== total) throw damage("unexpected end of data");
   }
 
