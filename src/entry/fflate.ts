@@ -60,33 +60,26 @@ export function gunzipFflate(data: Bytes, maxBytes: number): Bytes {
 
 /**
  * The content of a single small member without extras, as our own writers make them; undefined for all else, damaged data
- * included. The decoder of streams needs 200 KiB of memory, which takes longer than to inflate as little twice.
+ * included. The decoder of streams needs 200 KiB of memory, which takes longer than to inflate so little.
  */
 function inflateSmall(data: Bytes, maxBytes: number): Bytes | undefined {
-  if (data.byteLength < 20 || data[0] !== 0x1f || data[1] !== 0x8b || data[2] !== 8 || data[3] !== 0) return undefined;
-  const trailer = new DataView(data.buffer, data.byteOffset + data.byteLength - TRAILER, TRAILER);
+  const end = data.byteLength - TRAILER;
+  if (end < 12 || data[0] !== 0x1f || data[1] !== 0x8b || data[2] !== 8 || data[3] !== 0) return undefined;
+  const trailer = new DataView(data.buffer, data.byteOffset + end, TRAILER);
+  const crc = trailer.getInt32(0, true);
   const size = trailer.getUint32(4, true);
   if (size > Math.min(SMALL, maxBytes)) return undefined;
-  const body = data.subarray(10, -TRAILER);
-  // With one byte to spare, as fflate writes no further than there is room, and says nothing.
-  const out = new Uint8Array(size + 1);
+  // fflate passes over what follows the DEFLATE data. With the checksum a second time, the data may have ended there.
+  for (let at = data.indexOf(data[end]!, 10); at < end; at = data.indexOf(data[end]!, at + 1)) {
+    if (data[at + 1] === data[end + 1] && data[at + 2] === data[end + 2] && data[at + 3] === data[end + 3])
+      return undefined;
+  }
   try {
-    const plain = inflateSync(body, { out }).slice() as Bytes;
-    return plain.byteLength === size && crc32(plain, 0) === trailer.getInt32(0, true) && !endsEarly(body, out)
-      ? plain
-      : undefined;
+    // With one byte to spare, as fflate writes no further than there is room, and says nothing.
+    const plain = inflateSync(data.subarray(10, end), { out: new Uint8Array(size + 1) });
+    return plain.byteLength === size && crc32(plain, 0) === crc ? (plain.slice() as Bytes) : undefined;
   } catch {
     return undefined;
-  }
-}
-
-/** Whether DEFLATE data end before the last byte: fflate passes over what follows. */
-function endsEarly(body: Bytes, out: Bytes): boolean {
-  try {
-    inflateSync(body.subarray(0, -1), { out });
-    return true;
-  } catch (error) {
-    return (error as FlateError).code !== FlateErrorCode.UnexpectedEOF;
   }
 }
 
