@@ -267,6 +267,54 @@ describe("gzip by fflate for what is small, and by the platform's streams", () =
   promises({ strict: false, native: true });
 });
 
+describe("gzip of other programs, without node:zlib", () => {
+  withoutZlib();
+  /** As the standard wants it, which Node's own is laxer than: nothing may follow the first member. */
+  beforeEach(() => {
+    const Lax = DecompressionStream;
+    vi.stubGlobal(
+      "DecompressionStream",
+      class {
+        readonly readable: ReadableStream;
+        readonly writable: WritableStream;
+        constructor() {
+          const lax = new Lax("gzip");
+          this.readable = lax.readable;
+          const writer = lax.writable.getWriter();
+          this.writable = new WritableStream({
+            write: async (chunk: Uint8Array) => {
+              if (Buffer.from(chunk).indexOf("1f8b08", 1, "hex") > 0) {
+                const error = new TypeError("Trailing data");
+                void writer.abort(error);
+                throw error;
+              }
+              await writer.write(chunk as never);
+            },
+            close: () => writer.close(),
+            abort: (reason) => writer.abort(reason),
+          });
+        }
+      },
+    );
+  });
+  afterEach(() => void vi.unstubAllGlobals());
+
+  const parts = [sample(70_000), utf8("more"), sample(9_000)];
+  const packed = concat(parts.map((part) => zlibGzip(part)));
+
+  test("is read whole, of any number of members", async () => {
+    same(await gunzip(packed, 1e6), concat(parts));
+    expect(await codeOf(gunzip(packed, 79_003))).toBe("ERR_TOO_LARGE");
+    await expect(gunzip(concat([packed, utf8("garbage")]), 1e6)).rejects.toThrow(/damaged gzip data: ./);
+  });
+
+  test("is read as a stream, of any number of members", async () => {
+    for (const sizes of [[1e6], [17], [1_000, 1]])
+      same(await readAll(gunzipStream(cut(packed, sizes), true), 1e6), concat(parts));
+    expect(await codeOf(readAll(gunzipStream(cut(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe("ERR_DAMAGED");
+  });
+});
+
 describe("gzip by fflate, where the platform has no streams", () => {
   withoutZlib();
   withoutStreams();

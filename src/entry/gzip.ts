@@ -21,6 +21,7 @@
 import { lazy } from "../base/lazy.js";
 import { isBucketCacheError } from "../errors.js";
 import type { Bytes } from "../types.js";
+import type * as Fflate from "./fflate.js";
 import { gunzipNative, gunzipStreamNative, gzipNative, gzipStreamNative, hasNativeGzip } from "./native.js";
 import { findZlib, gunzipStreamZlib, gunzipZlib, gzipStreamZlib, gzipZlib } from "./zlib.js";
 
@@ -29,7 +30,6 @@ const FFLATE_UP_TO = 4_096;
 
 /** Larger than all else here, and not needed on Node. */
 const fflate = /* @__PURE__ */ lazy(() => import("./fflate.js"));
-type Fflate = typeof import("./fflate.js");
 
 /** gzip at level 6, without a time in its header: equal bytes in give equal bytes out on one runtime. */
 export function gzip(data: Bytes): Bytes | Promise<Bytes> {
@@ -110,7 +110,7 @@ function isTooLarge(error: unknown): boolean {
 /** A stream that fflate makes of its source, for which it is loaded when the first chunk is asked for. */
 function onceLoaded(
   source: ReadableStream<Bytes>,
-  open: (fflate: Fflate) => ReadableStream<Bytes>,
+  open: (part: typeof Fflate) => ReadableStream<Bytes>,
 ): ReadableStream<Bytes> {
   let reader: ReadableStreamDefaultReader<Bytes> | undefined;
   return new ReadableStream<Bytes>(
