@@ -42,6 +42,15 @@ const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
     (error: BucketCacheError) => error.code,
   );
 
+/** Hides `CompressionStream` and `DecompressionStream`, as in pages of before 2023. */
+function withoutStreams(): void {
+  beforeEach(() => {
+    vi.stubGlobal("CompressionStream", undefined);
+    vi.stubGlobal("DecompressionStream", undefined);
+  });
+  afterEach(() => void vi.unstubAllGlobals());
+}
+
 /** Hides `node:zlib`, as on runtimes that have none. */
 function withoutZlib(): void {
   beforeEach(() => {
@@ -54,7 +63,7 @@ function withoutZlib(): void {
 
 // Node's own CompressionStream reads ahead by thousands of chunks, takes further members and lets zeros pass, against
 // the Compression Streams standard. There it is not what we use; browsers run these promises on theirs.
-function promises({ zlib }: { zlib: boolean }): void {
+function promises({ strict, native = false }: { strict: boolean; native?: boolean }): void {
   test("gives back what it compressed, at sizes on both sides of every threshold", async () => {
     for (const size of [0, 1, 2_000, 5_000, 40_000, 300_000, 1_000_000]) {
       const data = sample(size);
@@ -79,12 +88,11 @@ function promises({ zlib }: { zlib: boolean }): void {
     expect([...(await gzip(sample(2_000))).subarray(4, 8)]).toEqual([0, 0, 0, 0]);
   });
 
-  if (zlib)
-    test("reads several members in a row, as other programs write them", async () => {
-      const parts = [sample(3_000), sample(0), sample(70_000), utf8("end")];
-      const packed = concat(parts.map((part) => zlibGzip(part)));
-      same(await gunzip(packed, 1e6), concat(parts));
-    });
+  test("reads several members in a row, as other programs write them", async () => {
+    const parts = [sample(3_000), sample(0), sample(70_000), utf8("end")];
+    const packed = concat(parts.map((part) => zlibGzip(part)));
+    same(await gunzip(packed, 1e6), concat(parts));
+  });
 
   test("stops at maxBytes, also for a bomb", async () => {
     for (const size of [1_000, 100_000, 5_000_000]) {
@@ -102,7 +110,7 @@ function promises({ zlib }: { zlib: boolean }): void {
       await expect(gunzip(packed.slice(0, end), 1e6)).rejects.toThrow(/damaged gzip data: ./);
     }
     for (const extra of [
-      ...(zlib ? [[0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] : []),
+      ...(strict ? [[0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] : []),
       [0x1f],
       [0x1f, 0x8b, 1],
       [7],
@@ -175,7 +183,7 @@ function promises({ zlib }: { zlib: boolean }): void {
       }
     });
 
-    if (zlib) {
+    if (!native) {
       test("do not read ahead without bound of who reads them", async () => {
         let made = 0;
         const block = new Uint8Array(65_536).map((_, i) => (i * 7_919 * i) >> 3);
@@ -226,7 +234,7 @@ function promises({ zlib }: { zlib: boolean }): void {
       await vi.waitFor(() => expect(cancelled).toBe(true), PATIENT);
     });
 
-    if (zlib)
+    if (!native)
       test("read several members in a row, wherever the cuts fall", async () => {
         const parts = [utf8("first"), sample(0), sample(70_000), utf8("last")];
         const packed = concat(parts.map((part) => zlibGzip(part)));
@@ -241,7 +249,7 @@ function promises({ zlib }: { zlib: boolean }): void {
         );
       });
 
-    if (zlib)
+    if (!native)
       test("refuse zeros behind the end, in the same chunk and in one of their own", async () => {
         const packed = plain(zlibGzip(sample(1_000)));
         const padded = concat([packed, new Uint8Array(64)]);
@@ -252,11 +260,65 @@ function promises({ zlib }: { zlib: boolean }): void {
   });
 }
 
-describe("gzip by node:zlib", () => promises({ zlib: true }));
+describe("gzip by node:zlib", () => promises({ strict: true }));
 
-describe("gzip by the platform's streams", () => {
+describe("gzip by fflate for what is small, and by the platform's streams", () => {
   withoutZlib();
-  promises({ zlib: false });
+  promises({ strict: false, native: true });
+});
+
+describe("gzip of other programs, without node:zlib", () => {
+  withoutZlib();
+  /** As the standard wants it, which Node's own is laxer than: nothing may follow the first member. */
+  beforeEach(() => {
+    const Lax = DecompressionStream;
+    vi.stubGlobal(
+      "DecompressionStream",
+      class {
+        readonly readable: ReadableStream;
+        readonly writable: WritableStream;
+        constructor() {
+          const lax = new Lax("gzip");
+          this.readable = lax.readable;
+          const writer = lax.writable.getWriter();
+          this.writable = new WritableStream({
+            write: async (chunk: Uint8Array) => {
+              if (Buffer.from(chunk).indexOf("1f8b08", 1, "hex") > 0) {
+                const error = new TypeError("Trailing data");
+                void writer.abort(error);
+                throw error;
+              }
+              await writer.write(chunk as never);
+            },
+            close: () => writer.close(),
+            abort: (reason) => writer.abort(reason),
+          });
+        }
+      },
+    );
+  });
+  afterEach(() => void vi.unstubAllGlobals());
+
+  const parts = [sample(70_000), utf8("more"), sample(9_000)];
+  const packed = concat(parts.map((part) => zlibGzip(part)));
+
+  test("is read whole, of any number of members", async () => {
+    same(await gunzip(packed, 1e6), concat(parts));
+    expect(await codeOf(gunzip(packed, 79_003))).toBe("ERR_TOO_LARGE");
+    await expect(gunzip(concat([packed, utf8("garbage")]), 1e6)).rejects.toThrow(/damaged gzip data: ./);
+  });
+
+  test("is read as a stream, of any number of members", async () => {
+    for (const sizes of [[1e6], [17], [1_000, 1]])
+      same(await readAll(gunzipStream(cut(packed, sizes), true), 1e6), concat(parts));
+    expect(await codeOf(readAll(gunzipStream(cut(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe("ERR_DAMAGED");
+  });
+});
+
+describe("gzip by fflate, where the platform has no streams", () => {
+  withoutZlib();
+  withoutStreams();
+  promises({ strict: true });
 });
 
 describe("compressible", () => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { md5 } from "../src/key/md5.js";
+import { md5 } from "../src/key/digest.js";
 
 test.each([
   ["", "d41d8cd98f00b204e9800998ecf8427e"],
@@ -18,13 +18,41 @@ test.each([
   expect(md5(text)).toBe(digest);
 });
 
-test("texts and bytes of any length, also views into larger buffers, have the digest that Node computes", () => {
-  const expected = (data: string | Uint8Array) => createHash("md5").update(data).digest("hex");
-  for (let length = 0; length < 260; length++) expect(md5("é".repeat(length))).toBe(expected("é".repeat(length)));
+const expected = (data: string | Uint8Array) => createHash("md5").update(data).digest("hex");
+
+test("texts of any length, whatever UTF-8 makes of them, have the digest that Node computes", () => {
+  for (const unit of ["a", "é", "€", "😀"]) {
+    for (let length = 0; length < 140; length++) {
+      expect(md5(unit.repeat(length))).toBe(expected(unit.repeat(length)));
+      expect(md5(`a${unit.repeat(length)}`)).toBe(expected(`a${unit.repeat(length)}`));
+    }
+  }
+  fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 300 }), (text) => md5(text) === expected(text)));
+});
+
+test("a lone surrogate counts as U+FFFD, as UTF-8 encoders write it", () => {
+  for (const text of ["\ud800", "a\udc00b", "\udc00\ud800", `${"x".repeat(70)}\udbff`]) {
+    expect(md5(text)).toBe(expected(text));
+    expect(md5(text)).toBe(md5(text.replace(/\p{Surrogate}/gu, "\ufffd")));
+  }
+  fc.assert(fc.property(fc.string({ unit: fc.integer({ min: 0xd780, max: 0xe080 }).map((code) => String.fromCharCode(code)) }), (text) => md5(text) === expected(text))); // prettier-ignore
+});
+
+test("bytes, also views into larger buffers and shared memory, have the digest that Node computes", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(7), (bytes, skip) => {
       const view = bytes.subarray(Math.min(skip, bytes.length));
       expect(md5(view)).toBe(expected(view));
+      expect(md5(Buffer.from(view))).toBe(expected(view));
+      const shared = new Uint8Array(new SharedArrayBuffer(view.byteLength));
+      shared.set(view);
+      expect(md5(shared)).toBe(expected(view));
     }),
   );
+});
+
+test("bytes stay as they were", () => {
+  const bytes = Uint8Array.from({ length: 200 }, (_, i) => i);
+  md5(bytes);
+  expect([...bytes]).toEqual(Array.from({ length: 200 }, (_, i) => i));
 });

@@ -107,7 +107,7 @@ export async function openEntry(
     if (entry.codec === undefined) {
       // Python's `S3Cache` flags streams as compressed which it stores plain.
       const peeked = await peek(stream);
-      stream = isGzip(peeked.start) ? gunzipStream(peeked.stream) : peeked.stream;
+      stream = isGzip(peeked.start) ? gunzipStream(peeked.stream, true) : peeked.stream;
     } else {
       stream = gunzipStream(stream);
     }

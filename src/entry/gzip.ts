@@ -1,118 +1,83 @@
 /**
- * gzip by node:zlib where there is one, else by the platform's streams.
+ * gzip, and which implementation does it: node:zlib where there is one (Node, Bun, Deno); else fflate for small values,
+ * where it takes longer to begin a stream than to do the work, and the platform's streams for all else.
  *
- * Measured on JSON, Node 20, microseconds a call (the zlib column is the synchronous call; the asynchronous one costs
- * 50 to 100 more, and leaves the event loop free):
+ * Measured on JSON, the best of 24 rounds on a busy machine, microseconds a call, for platform's streams / fflate:
  *
- *     plain bytes      256     1 Ki    4 Ki   16 Ki   64 Ki   1 Mi
- *     gzip zlib         21       23      65     264   1,053   14,300
- *          Compr.Str.  133      137     187     714   1,208   16,952
- *          fflate       70       94     207     753   3,302   56,090
- *     gunzip zlib       10       13      12      58     119    2,649
- *          Decom.Str.   99      124     104     207     294    5,158
- *          fflate       12       15      37     240     454   11,848
+ *     plain bytes              256        1 Ki        2 Ki        4 Ki        8 Ki       16 Ki         64 Ki
+ *     gzip   Chromium 156   141 / 55    119 / 57    124 / 95   141 / 167   191 / 189   295 / 360   1,210 / 1,654
+ *            Firefox 153    182 / 46    178 / 99    234 / 91   244 / 157   610 / 221   364 / 581   1,411 / 2,940
+ *            WebKit 2.50   166 / 120   180 / 148   105 / 142   133 / 135   171 / 288   254 / 627   1,336 / 1,993
+ *            workerd        96 / 136    153 / 46    92 / 61    129 / 89    276 / 297   379 / 344   2,984 / 1,557
+ *     gunzip Chromium 156    53 / 32     44 / 19     43 / 28     59 / 45    56 / 144    71 / 224      155 / 974
+ *            Firefox 153    172 / 12    223 / 30    119 / 27   127 / 128   235 / 177   128 / 227      563 / 803
+ *            WebKit 2.50     83 / 37     53 / 59     38 / 41    71 / 155    48 / 135    66 / 265    154 / 1,628
+ *            workerd          20 / 9     43 / 26     65 / 62    71 / 169    90 / 177   105 / 127     356 / 1,061
  *
- * fflate would save a tenth of a millisecond on small entries in browsers, next to a request that takes many, and
- * weighs 5 KiB there. Streams, MiB/s of plain bytes: gzip zlib 47, CompressionStream 43; gunzip zlib 360 (with 64 KiB
- * chunks), DecompressionStream 170.
+ * Beyond the limit, streams win in most engines, by more the more there is. On Node, node:zlib takes 65 and 12 for 4 KiB,
+ * in the synchronous call, and 1,053 and 119 for 64 KiB. Streams, MiB/s of plain bytes: gzip by zlib 47, by CompressionStream
+ * 43; gunzip by zlib 360 (with 64 KiB chunks), by DecompressionStream 170, by fflate 85.
  */
-import { readAll, tooLarge, toStream } from "../base/body.js";
-import { toBytes } from "../base/bytes.js";
-import { BucketCacheError } from "../errors.js";
-import { isNode, nodeBuiltin } from "../base/runtime.js";
+import { lazy } from "../base/lazy.js";
+import { isBucketCacheError } from "../errors.js";
 import type { Bytes } from "../types.js";
-import { type ZlibEngine, throughZlib } from "./zlib.js";
+import type * as Fflate from "./fflate.js";
+import { gunzipNative, gunzipStreamNative, gzipNative, gzipStreamNative, hasNativeGzip } from "./native.js";
+import { findZlib, gunzipStreamZlib, gunzipZlib, gzipStreamZlib, gzipZlib } from "./zlib.js";
 
-const LEVEL = 6;
-/** Up to here the work takes less of the event loop's time than a thread costs: about half a millisecond. */
-const ZLIB_SYNC = 32_768;
-interface Zlib {
-  gzip(data: Uint8Array, options: object, done: (error: Error | null, result: Uint8Array) => void): void;
-  gzipSync(data: Uint8Array, options: object): Uint8Array;
-  gunzip(data: Uint8Array, options: object, done: (error: Error | null, result: Inflated) => void): void;
-  gunzipSync(data: Uint8Array, options: object): Inflated;
-  createGzip(options: object): ZlibEngine;
-  createGunzip(options: object): ZlibEngine;
-}
+/** Plain bytes up to which fflate is the faster one in most engines of the table, or as fast, in both directions. */
+const FFLATE_UP_TO = 4_096;
 
-interface Inflated {
-  buffer: Uint8Array;
-  engine: { bytesWritten: number };
-}
-
-const zlib = (): Zlib | undefined => nodeBuiltin<Zlib>("node:zlib");
+/** Larger than all else here, and not needed on Node. */
+const fflate = /* @__PURE__ */ lazy(() => import("./fflate.js"));
 
 /** gzip at level 6, without a time in its header: equal bytes in give equal bytes out on one runtime. */
 export function gzip(data: Bytes): Bytes | Promise<Bytes> {
-  const node = zlib();
-  if (node !== undefined) {
-    if (data.byteLength <= ZLIB_SYNC) return toBytes(node.gzipSync(data, { level: LEVEL }));
-    return new Promise((resolve, reject) => {
-      node.gzip(data, { level: LEVEL, chunkSize: 262_144 }, (error, result) =>
-        error ? reject(error) : resolve(toBytes(result)),
-      );
-    });
-  }
-  return readAll(native(toStream(data), new CompressionStream("gzip")), Infinity);
+  const zlib = findZlib();
+  if (zlib !== undefined) return gzipZlib(zlib, data);
+  if (data.byteLength > FFLATE_UP_TO && hasNativeGzip()) return gzipNative(data);
+  return fflate(async ({ gzipFflate }) => gzipFflate(data));
 }
 
 /**
- * Undoes gzip and checks its checksum. Never inflates much more than `maxBytes`. Of several members in a row, which
- * gzip allows and nobody here writes, only node:zlib reads more than the first; the platform's streams refuse them.
+ * Undoes gzip, of any number of members, and checks its checksums. Never inflates much more than `maxBytes`.
  *
  * @throws BucketCacheError `ERR_TOO_LARGE` beyond `maxBytes`; Error, saying what is wrong, when the data is damaged,
  *   cut off or followed by anything else.
  */
 export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
-  const node = zlib();
-  return node === undefined
-    ? readAll(native(toStream(data), new DecompressionStream("gzip")), maxBytes)
-    : gunzipNode(node, data, maxBytes);
-}
-
-async function gunzipNode(node: Zlib, data: Bytes, maxBytes: number): Promise<Bytes> {
-  const options = {
-    info: true,
-    // zlib takes neither 0 nor Infinity here.
-    maxOutputLength: Math.max(1, Math.min(maxBytes, 0xffff_ffff)),
-  };
-  try {
-    const { buffer, engine } =
-      data.byteLength <= ZLIB_SYNC
-        ? node.gunzipSync(data, options)
-        : await new Promise<Inflated>((resolve, reject) => {
-            node.gunzip(data, { ...options, chunkSize: 262_144 }, (error, result) =>
-              error ? reject(error) : resolve(result),
-            );
-          });
-    if (buffer.byteLength > maxBytes) throw tooLarge(maxBytes);
-    // zlib skips zeros behind the last member in silence.
-    if (isNode() && engine.bytesWritten !== data.byteLength) throw damage("data follows its end");
-    // A view of zlib's larger chunk would keep all of that alive in memory.
-    return buffer.byteLength === buffer.buffer.byteLength ? toBytes(buffer) : new Uint8Array(buffer);
-  } catch (error) {
-    if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
-    throw String((error as { code?: unknown }).code).startsWith("Z_") ? damage((error as Error).message, error) : error;
+  const zlib = findZlib();
+  if (zlib !== undefined) return gunzipZlib(zlib, data, maxBytes);
+  if (!isSmall(data) && hasNativeGzip()) {
+    try {
+      return await gunzipNative(data, maxBytes);
+    } catch (error) {
+      // The platform's streams refuse a second member.
+      if (isTooLarge(error) || !mayHoldMembers(data)) throw error;
+    }
   }
+  return fflate(async ({ gunzipFflate }) => gunzipFflate(data, maxBytes));
 }
 
 /** gzip as it flows. Reads its source only as fast as it is read; errors and cancellation pass through unchanged. */
 export function gzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  const node = zlib();
-  if (node !== undefined)
-    return throughZlib(source, node.createGzip({ level: LEVEL, chunkSize: 65_536 }), streamDamage);
-  return native(source, new CompressionStream("gzip"));
+  const zlib = findZlib();
+  if (zlib !== undefined) return gzipStreamZlib(zlib, source);
+  if (hasNativeGzip()) return gzipStreamNative(source);
+  return onceLoaded(source, ({ gzipStreamFflate }) => gzipStreamFflate(source));
 }
 
 /**
  * Undoes gzip as it flows. The source's own errors pass through unchanged; damaged data is a `BucketCacheError`
  * `ERR_DAMAGED`, and the source is cancelled.
+ *
+ * @param foreign Whether another program wrote the data, perhaps as several members. The platform's streams refuse those.
  */
-export function gunzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  const node = zlib();
-  return node === undefined
-    ? native(source, new DecompressionStream("gzip"))
-    : throughZlib(source, node.createGunzip({ chunkSize: 65_536 }), streamDamage);
+export function gunzipStream(source: ReadableStream<Bytes>, foreign = false): ReadableStream<Bytes> {
+  const zlib = findZlib();
+  if (zlib !== undefined) return gunzipStreamZlib(zlib, source);
+  if (!foreign && hasNativeGzip()) return gunzipStreamNative(source);
+  return onceLoaded(source, ({ gunzipStreamFflate }) => gunzipStreamFflate(source));
 }
 
 /** Whether content of this type is worth compressing as it flows, before any of it was seen. */
@@ -123,64 +88,46 @@ export function compressible(contentType: string): boolean {
   );
 }
 
-/** A stream through a platform's transform, whose own errors are damage. */
-function native(
+/** Whether the data are of a size for fflate, as the trailer tells the plain size. A false trailer costs time only. */
+function isSmall(data: Bytes): boolean {
+  if (data.byteLength > FFLATE_UP_TO) return false;
+  if (data.byteLength < 18) return true;
+  return new DataView(data.buffer, data.byteOffset + data.byteLength - 4).getUint32(0, true) <= FFLATE_UP_TO;
+}
+
+/** Whether the header of a further member, or bytes that look like one, stand in the data. */
+function mayHoldMembers(data: Bytes): boolean {
+  for (let at = data.indexOf(0x1f, 1); at > 0; at = data.indexOf(0x1f, at + 1)) {
+    if (data[at + 1] === 0x8b && data[at + 2] === 8) return true;
+  }
+  return false;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return isBucketCacheError(error) && error.code === "ERR_TOO_LARGE";
+}
+
+/** A stream that fflate makes of its source, for which it is loaded when the first chunk is asked for. */
+function onceLoaded(
   source: ReadableStream<Bytes>,
-  transform: CompressionStream | DecompressionStream,
+  open: (part: typeof Fflate) => ReadableStream<Bytes>,
 ): ReadableStream<Bytes> {
-  const reader = source.getReader();
-  const writer = (transform.writable as WritableStream<Bytes>).getWriter();
-  const output = (transform.readable as ReadableStream<Bytes>).getReader();
-  let own: { error: unknown } | undefined;
-  let started = false;
-
-  // Not pipeThrough: there the source's error comes out as the transform's, and is told of a cancellation too late.
-  const feed = async (): Promise<void> => {
-    for (;;) {
-      await writer.ready;
-      let chunk;
-      try {
-        chunk = await reader.read();
-      } catch (error) {
-        own = { error };
-        return writer.abort(error);
-      }
-      if (chunk.done) return writer.close();
-      await writer.write(chunk.value);
-    }
-  };
-
+  let reader: ReadableStreamDefaultReader<Bytes> | undefined;
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
-        // A transform that fails tells it on its readable side too.
-        if (!started) feed().catch(() => {});
-        started = true;
         try {
-          const { done, value } = await output.read();
-          if (done) controller.close();
-          else controller.enqueue(value);
+          reader ??= await fflate(async (part) => open(part).getReader());
         } catch (error) {
-          if (own !== undefined) throw own.error;
-          const failure = streamDamage(error);
-          reader.cancel(failure).catch(() => {});
-          throw failure;
+          source.cancel(error).catch(() => {});
+          throw error;
         }
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
       },
-      async cancel(reason) {
-        output.cancel(reason).catch(() => {});
-        await reader.cancel(reason);
-      },
+      cancel: (reason) => (reader ?? source).cancel(reason),
     },
     { highWaterMark: 0 },
   );
-}
-
-function damage(reason: string, cause?: unknown): Error {
-  return new Error(`damaged gzip data: ${reason}`, { cause });
-}
-
-function streamDamage(cause: unknown): BucketCacheError {
-  const reason = cause instanceof Error ? cause.message.replace(/^damaged gzip data: /, "") : String(cause);
-  return new BucketCacheError("ERR_DAMAGED", `damaged gzip data: ${reason}; write the entry again`, { cause });
 }

@@ -11,7 +11,7 @@ const NPM = process.platform === "win32" ? "npm.cmd" : "npm";
 /** Of tools that consumers use and this project does not. */
 export const TOOLS = {
   webpack: "webpack@5.112.2",
-  rollup: "rollup@4.68.7",
+  rollup: "rollup@4.68.7 @rollup/plugin-node-resolve@16.0.3 @rollup/plugin-commonjs@29.0.3",
   pnpm: "pnpm@10.34.9",
   yarn: "@yarnpkg/cli-dist@4.18.1",
   next: "next@16.4.6 react@19.3.1 react-dom@19.3.1",
@@ -76,7 +76,7 @@ export function ensureTool(name: keyof typeof TOOLS): Promise<string> {
 
 async function findOrInstall(name: keyof typeof TOOLS): Promise<string> {
   const [install, ...beside] = TOOLS[name].split(" ") as [string, ...string[]];
-  const folder = join(cacheDirectory(), "tools", install.replaceAll("/", "-"));
+  const folder = join(cacheDirectory(), "tools", TOOLS[name].replaceAll(/[/ ]/g, "-"));
   const inside = join(folder, "node_modules", install.replace(/@[^@]*$/, ""));
   const ready = () => succeeds(process.execPath, ["-e", `require(${JSON.stringify(join(inside, "package.json"))})`]);
   if (await ready()) return inside;
