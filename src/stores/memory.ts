@@ -19,7 +19,7 @@ import {
   type LocalHead,
   lowerCaseNames,
   wrongDigest,
-} from "./local.js";
+} from "../local/objects.js";
 
 interface Stored {
   readonly bytes: Bytes;

@@ -1,0 +1,50 @@
+import { failure } from "../s3/refusal.js";
+import type { Provider } from "./credentials.js";
+
+/** Says it also where the SDK is not asked, since keys are at hand. */
+export const MISSING_REGION =
+  's3Store needs a region, such as "eu-west-1": by this option or AWS_REGION, or by your AWS profile when the SDK finds the credentials there';
+
+/** Credentials and region as the SDK finds them: in profiles, by SSO, in containers and on instances. */
+export interface SdkDefaults {
+  credentials: Provider;
+  region(): Promise<string>;
+}
+
+/** Loads `@aws-sdk/client-s3`, an optional peer, when it is first asked. `region` is the region that is known already. */
+export function sdkDefaults(store: string, region: string | undefined): SdkDefaults {
+  let loading: Promise<SdkDefaults> | undefined;
+  const load = () =>
+    (loading ??= loadConfig(store, region).catch((error: unknown) => {
+      loading = undefined;
+      throw error;
+    }));
+  return {
+    credentials: async (options) => (await load()).credentials(options),
+    async region() {
+      const config = await load();
+      try {
+        return await config.region();
+      } catch (error) {
+        throw new TypeError(MISSING_REGION, { cause: error });
+      }
+    },
+  };
+}
+
+async function loadConfig(store: string, region: string | undefined): Promise<SdkDefaults> {
+  try {
+    // Written right inside of `try`: that tells bundlers that it may be missing.
+    const { S3Client } = await import("@aws-sdk/client-s3");
+    return new S3Client({ ...(region !== undefined && { region }) }).config as SdkDefaults;
+  } catch (error) {
+    throw failure(
+      "ERR_MISSING_PEER",
+      "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass `credentials`, " +
+        "or let the SDK look for profiles, SSO and roles: npm install @aws-sdk/client-s3",
+      { store },
+      {},
+      error,
+    );
+  }
+}
