@@ -3,7 +3,7 @@ import { DeleteObjectCommand, S3Client, type S3ClientConfig } from "@aws-sdk/cli
 import { getSignedUrl, S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import { s3Store } from "bucketcache/s3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { INTERNALS, type BucketSigner, type StoreInternals } from "../src/base/internals.js";
+import type { BucketSigner } from "../src/types.js";
 import { devBucket, granted, makeHandler } from "./support/handler.js";
 import { scriptedServer } from "./support/scripted.js";
 
@@ -18,8 +18,7 @@ function makeClient(config: Partial<S3ClientConfig> = {}): S3Client {
   return client;
 }
 
-const signerOf = (bucket: string, client: S3Client): BucketSigner =>
-  (s3Store({ bucket, client }) as unknown as Record<symbol, StoreInternals>)[INTERNALS]!.signer!;
+const signerOf = (bucket: string, client: S3Client): BucketSigner => s3Store({ bucket, client }).signer!;
 
 /** A URL without the order of its parameters. */
 const parts = (url: string) => [url.split("?")[0], url.split("?")[1]!.split("&").sort()];

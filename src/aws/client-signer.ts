@@ -3,7 +3,7 @@
  * client's own middleware resolves: dual stack, FIPS, acceleration, access points, ARNs, S3 Express.
  */
 import type { StoreClock } from "../base/clock.js";
-import type { SignableRequest, SignedRequest } from "../base/internals.js";
+import type { SignableRequest, SignedRequest } from "../types.js";
 import { failure, networkFailure, refusal } from "../s3/refusal.js";
 import { LIMITS, type Limits } from "../s3/retry.js";
 import type { S3ClientLike } from "./client.js";

@@ -7,7 +7,7 @@
  * times as long as this.
  */
 import type { StoreClock } from "../base/clock.js";
-import type { SignableRequest, SignedRequest } from "../base/internals.js";
+import type { SignableRequest, SignedRequest } from "../types.js";
 import { encodePath } from "../data/key.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";

@@ -1,4 +1,4 @@
-import { md5 } from "../key/digest.js";
+import { md5 } from "./digest.js";
 import { toBase64, utf8 } from "../base/bytes.js";
 import { hasLoneSurrogate } from "./plain.js";
 import { nodeBuiltin } from "../base/runtime.js";
