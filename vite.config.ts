@@ -9,9 +9,9 @@ const alias = {
   "bucketcache/presigned": src("stores/presigned.ts"),
   "bucketcache/file": src("stores/file.ts"),
   "bucketcache/memory": src("stores/memory.ts"),
-  "bucketcache/handler": src("handler.ts"),
+  "bucketcache/handler": src("handler/index.ts"),
   "bucketcache/dev": src("dev/index.ts"),
-  "bucketcache/testing": src("testing.ts"),
+  "bucketcache/testing": src("testing/index.ts"),
   bucketcache: src("index.ts"),
 };
 

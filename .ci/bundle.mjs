@@ -36,7 +36,7 @@ await build({
   ...options,
   stdin: {
     // What is loaded when needed elsewhere is at hand here.
-    contents: [...forNode.map((target) => sourceOf(target.default)), "src/engine/index.ts"]
+    contents: [...forNode.map((target) => sourceOf(target.default)), "src/cache/engine.ts"]
       .map((file) => `export * from "./${file}";`)
       .join("\n"),
     resolveDir: process.cwd(),

@@ -1,55 +1,47 @@
-// The direction of imports in src, as a lint rule. A folder is a layer, and may import those named here. Files beside the
-// folders are the words that all share, and the entry points. Static and dynamic imports, re-exports and types in
-// import() count alike.
-const VOCABULARY = new Set(["types", "object-store", "errors", "protocol"]);
-/** The stores that users name. What else lies beside them, and in s3 and file, is what they are made of. */
-const STORES = new Set(["stores/s3", "stores/presigned", "stores/file", "stores/memory"]);
+// The direction of imports in src, as a lint rule. A folder is a subject, and imports only the folders named here and the
+// public words: the files beside the folders. Static and dynamic imports, re-exports and types in import() count alike.
+const WORDS = ["types", "object-store", "errors"];
 
-const MAY = {
-  base: ["base"],
-  key: ["base", "key"],
-  entry: ["base", "key", "entry"],
-  http: ["base", "key", "entry", "http"],
-  parts: ["base", "key", "entry", "http", "parts", "aws"],
-  stores: ["base", "key", "entry", "http", "parts", "aws"],
-  cache: ["base", "key", "entry", "cache", "engine"],
-  engine: ["base", "key", "entry", "cache", "engine"],
-  handler: ["base", "key", "entry", "http", "handler"],
-  testing: ["base", "key", "entry", "testing"],
-  index: ["base", "key", "cache"],
-  dev: ["base", "key", "entry", "http", "parts", "stores", "dev", "node"],
+const MAY_IMPORT = {
+  base: [],
+  data: ["base"],
+  entry: ["base", "data"],
+  cache: ["base", "data", "entry"],
+  s3: ["base", "data", "entry"],
+  aws: ["base", "data", "s3"],
+  presigned: ["base", "data", "entry", "s3"],
+  local: ["base", "data"],
+  stores: ["base", "data", "entry", "s3", "aws", "presigned", "local"],
+  handler: ["base", "data", "entry", "s3", "presigned"],
+  testing: ["base", "data", "entry"],
+  index: ["base", "data", "cache"],
+  dev: [],
 };
 
-/** The layer of a file named relative to src, without its extension. */
-function layerOf(file) {
-  if (VOCABULARY.has(file)) return "base";
-  const [folder] = file.split("/", 1);
-  if (folder === "s3" || folder === "file" || (folder === "stores" && !STORES.has(file))) return "parts";
-  return folder;
-}
+/** Folders whose files may import Node's modules; all others use nodeBuiltin() of base/runtime.ts. */
+const RUNS_ON_NODE = ["dev", "local", "stores"];
 
-/** Why `file` (relative to src) may not import `specifier` in this way, or undefined when it may. */
+/** Says why `file` (relative to src) may not import `specifier` in this way, or returns undefined when it may. */
 function objection(file, specifier, kind) {
-  const own = file.replace(/\.ts$/, "");
-  const layer = layerOf(own);
-  const may = MAY[layer] ?? [];
+  const [folder] = file.replace(/\.ts$/, "").split("/", 1);
   if (specifier.startsWith("node:")) {
-    if (may.includes("node") || own === "stores/file" || own.startsWith("file/")) return undefined;
-    return "only dev and the file store import node:*; elsewhere use nodeBuiltin() of runtime.ts";
+    return RUNS_ON_NODE.includes(folder)
+      ? undefined
+      : `only ${RUNS_ON_NODE.join(", ")} import node:*; elsewhere use nodeBuiltin() of base/runtime.ts`;
   }
   if (specifier.startsWith("@aws-sdk/") || specifier.startsWith("@smithy/")) {
-    if (!may.includes("aws")) return `the AWS SDK is for stores, not for ${layer}`;
+    if (folder !== "aws") return `the AWS SDK is for aws, not for ${folder}`;
     return kind === "value" ? "the AWS SDK is an optional peer: import() it when needed, or import type" : undefined;
   }
   if (!specifier.startsWith(".")) return undefined;
-  const target = new URL(specifier, `file:///${own}`).pathname.slice(1).replace(/\.js$/, "");
-  const other = layerOf(target);
+  const target = new URL(specifier, `file:///${file}`).pathname.slice(1).replace(/\.js$/, "");
+  const [other] = target.split("/", 1);
   if (other === "index") return "nothing imports index.ts";
-  if (other === "stores" && layer === "stores") return "stores never import each other";
-  if (layer === "cache" && other === "engine" && kind === "value") {
-    return "a page starts without the engine: import() it when needed, or import type";
-  }
-  if (!may.includes(other)) return `${layer} imports only ${may.join(", ")}, and ${target} is ${other}`;
+  if (other === "stores" && folder === "stores") return "stores never import each other";
+  if (other === folder || (WORDS.includes(other) && folder !== "dev") || other === "errors") return undefined;
+  if (WORDS.includes(folder) && WORDS.includes(other)) return undefined;
+  const may = MAY_IMPORT[folder] ?? [];
+  if (!may.includes(other)) return `${folder} imports only ${may.join(", ") || "errors"}, and ${target} is ${other}`;
   return undefined;
 }
 

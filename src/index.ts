@@ -6,6 +6,6 @@
  */
 export { createCache } from "./cache/cache.js";
 export { cached } from "./cache/wrap.js";
-export { cacheKey } from "./key/key.js";
+export { cacheKey } from "./data/key.js";
 export { BucketCacheError, type ErrorCode, isBucketCacheError } from "./errors.js";
 export type * from "./types.js";

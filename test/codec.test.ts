@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Codec } from "bucketcache";
 import { decodeForeign, decodeValue } from "../src/entry/decode.js";
 import { checkCodecs, encodeValue, type Encoded } from "../src/entry/codec.js";
-import { revive } from "../src/entry/revive.js";
+import { revive } from "../src/data/revive.js";
 import { anyData, anyText, plainJson } from "./support/data.js";
 
 const encode = (value: unknown, codecs: readonly Codec[] = []) => encodeValue(value, codecs) as Encoded;

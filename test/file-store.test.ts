@@ -22,7 +22,7 @@ import { build } from "esbuild";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BucketCacheError } from "../src/errors.js";
-import { decodeName, encodeName, fileSegment, pathOf } from "../src/file/names.js";
+import { decodeName, encodeName, fileSegment, pathOf } from "../src/local/file-names.js";
 import { chunked, content, pattern } from "../src/testing/expect.js";
 import { localTime } from "./support/local-time.js";
 import { utf8 } from "../src/base/bytes.js";

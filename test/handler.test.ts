@@ -4,7 +4,7 @@ import { memoryStore } from "bucketcache/memory";
 import { s3Store } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseClientId } from "../src/handler/uploads.js";
-import type { GrantResult, ListResult } from "../src/protocol.js";
+import type { GrantResult, ListResult } from "../src/presigned/protocol.js";
 import {
   ask,
   devBucket,

@@ -12,8 +12,8 @@ import {
   keyHash,
   objectKey,
   sanitizeName,
-} from "../src/key/key.js";
-import { revive } from "../src/entry/revive.js";
+} from "../src/data/key.js";
+import { revive } from "../src/data/revive.js";
 import { anyData, anyText, plainJson } from "./support/data.js";
 
 const md5 = (text: string) => createHash("md5").update(text, "utf8").digest("hex");

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { md5 } from "../src/key/md5.js";
+import { md5 } from "../src/data/md5.js";
 
 test.each([
   ["", "d41d8cd98f00b204e9800998ecf8427e"],

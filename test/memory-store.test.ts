@@ -4,7 +4,7 @@ import { storeConformance } from "bucketcache/testing";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { utf8 } from "../src/base/bytes.js";
-import { compareUtf8 } from "../src/stores/local.js";
+import { compareUtf8 } from "../src/local/objects.js";
 import { content, pattern } from "../src/testing/expect.js";
 import { localTime } from "./support/local-time.js";
 

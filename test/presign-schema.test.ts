@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Malformed } from "../src/protocol.js";
+import { Malformed } from "../src/presigned/protocol.js";
 import { parseRequest } from "../src/handler/messages.js";
 import { devBucket, makeHandler, post, uploadParts, type Bucket, type Handler } from "./support/handler.js";
 import { misfits } from "./support/json-schema.js";

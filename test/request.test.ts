@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
 import { READ_ALL, type ReadAll } from "../src/base/internals.js";
-import { toRequest } from "../src/http/operations.js";
-import type { Plane } from "../src/http/perform.js";
-import { objectClient, type GetOptions, type ObjectClient } from "../src/http/request.js";
-import type { Limits } from "../src/http/retry.js";
-import { fetchSend } from "../src/http/send.js";
-import { nodeSend, type NodeSend } from "../src/s3/node-send.js";
+import { toRequest } from "../src/s3/operations.js";
+import type { Plane } from "../src/s3/perform.js";
+import { objectClient, type GetOptions, type ObjectClient } from "../src/s3/objects.js";
+import type { Limits } from "../src/s3/retry.js";
+import { fetchSend } from "../src/s3/fetch-transport.js";
+import { nodeSend, type NodeSend } from "../src/s3/node-transport.js";
 import { broken, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
 
 /** As long as a busy machine may take. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CredentialSource } from "../src/s3/credentials.js";
+import { CredentialSource } from "../src/aws/credentials.js";
 
 const credentials = { accessKeyId: "AKIAEXAMPLE", secretAccessKey: "secret" };
 const base = { bucket: "my-bucket", region: "eu-west-1", credentials };

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/base/internals.js";
-import { encodePath } from "../src/key/key.js";
-import { CredentialSource } from "../src/s3/credentials.js";
-import { resolveEndpoint } from "../src/s3/endpoint.js";
-import { hasLoneSurrogate } from "../src/key/plain.js";
-import { Signer } from "../src/s3/signer.js";
+import { encodePath } from "../src/data/key.js";
+import { CredentialSource } from "../src/aws/credentials.js";
+import { resolveEndpoint } from "../src/aws/endpoint.js";
+import { hasLoneSurrogate } from "../src/data/plain.js";
+import { Signer } from "../src/aws/signer.js";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 4, 5, 678);
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { child, childText, escapeXml, parseXml, type XmlElement } from "../src/base/xml.js";
+import { child, childText, escapeXml, parseXml, type XmlElement } from "../src/s3/xml.js";
 
 // What XML 1.0 allows in text.
 const text = fc

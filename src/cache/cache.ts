@@ -5,7 +5,7 @@ import { lazy, preload } from "../base/lazy.js";
 import { Layers } from "./layers.js";
 import { forEachPooled } from "../base/pool.js";
 import { resolveEntry, resolveSettings } from "./settings.js";
-import { joinTabs } from "./tabs.js";
+import { joinTabs } from "./concurrency/tabs.js";
 import type {
   Body,
   Bytes,
@@ -45,7 +45,7 @@ export function createCache(options: CacheOptions): Cache {
 }
 
 /** What works on the store: larger than all that is here, and not needed to start. */
-const engine: Engine = /* @__PURE__ */ lazy(() => import("../engine/index.js"));
+const engine: Engine = /* @__PURE__ */ lazy(() => import("./engine.js"));
 
 class TwoLevelCache implements Cache {
   readonly #layers: Layers;

@@ -1,13 +1,13 @@
-import { Background } from "./background.js";
+import { Background } from "./concurrency/background.js";
 import type { StoreClock } from "../base/clock.js";
 import { clockOf } from "../base/internals.js";
 import { asBucketCacheError, type Counters, Events, newCounters } from "./events.js";
-import { Flights } from "./flight.js";
+import { Flights } from "./concurrency/single-flight.js";
 import type { WriteCondition } from "../base/internals.js";
-import { copyOf, freezeDeep } from "./isolate.js";
-import { objectKey } from "../key/key.js";
-import { type EntryInfo, Lru, type MemoryNode } from "./lru.js";
-import { Order } from "./order.js";
+import { copyOf, freezeDeep } from "./memory/isolation.js";
+import { objectKey } from "../data/key.js";
+import { type EntryInfo, Lru, type MemoryNode } from "./memory/lru.js";
+import { Order } from "./concurrency/write-order.js";
 import type { Settings } from "./settings.js";
 import type { CallOptions } from "../types.js";
 

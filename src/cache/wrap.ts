@@ -1,9 +1,9 @@
-import { canonicalize, digestKey, keyHash, sanitizeName } from "../key/key.js";
+import { canonicalize, digestKey, keyHash, sanitizeName } from "../data/key.js";
 import { toSeconds } from "../base/duration.js";
 import type { Layers } from "./layers.js";
-import type * as EngineModule from "../engine/index.js";
-import type { Identity, LoadRequest } from "../engine/load.js";
-import type { MemoryNode } from "./lru.js";
+import type * as EngineModule from "./engine.js";
+import type { Identity, LoadRequest } from "./load.js";
+import type { MemoryNode } from "./memory/lru.js";
 import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "../types.js";
 

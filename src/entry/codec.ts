@@ -1,7 +1,7 @@
 import { toBytes, utf8 } from "../base/bytes.js";
-import { bytesOf } from "../key/brands.js";
-import { hasLoneSurrogate, isJson, isPlainObject } from "../key/plain.js";
-import { writeTagged, type ValueNotes } from "../key/tagged.js";
+import { bytesOf } from "../data/brands.js";
+import { hasLoneSurrogate, isJson, isPlainObject } from "../data/plain.js";
+import { writeTagged, type ValueNotes } from "../data/tagged.js";
 import type { Bytes, Codec } from "../types.js";
 
 /** A value as it is stored. */

@@ -1,4 +1,4 @@
-import { revive } from "./revive.js";
+import { revive } from "../data/revive.js";
 import type { Bytes, Codec } from "../types.js";
 
 /**

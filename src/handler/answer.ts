@@ -2,8 +2,8 @@
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
 import type { BucketSigner } from "../base/internals.js";
-import { objectKey } from "../key/key.js";
-import { conditionOf, fieldHeaders, partRequest, toRequest } from "../http/operations.js";
+import { objectKey } from "../data/key.js";
+import { conditionOf, fieldHeaders, partRequest, toRequest } from "../s3/operations.js";
 import {
   Malformed,
   type CreateRequest,
@@ -12,7 +12,7 @@ import {
   type PresignRequest,
   type PresignResult,
   type PutRequest,
-} from "../protocol.js";
+} from "../presigned/protocol.js";
 import { abort, complete } from "./complete.js";
 import { parseRequest } from "./messages.js";
 import { BatchRefused, Refused, tooLarge, type AuthorizeContext, type Permit, type Rules } from "./rules.js";

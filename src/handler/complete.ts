@@ -1,7 +1,7 @@
 /** The end of a multipart upload: here, and only here, is seen what has really been uploaded. */
-import { conditionOf } from "../http/operations.js";
-import { troubleOf } from "../http/refusal.js";
-import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../protocol.js";
+import { conditionOf } from "../s3/operations.js";
+import { troubleOf } from "../s3/refusal.js";
+import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../presigned/protocol.js";
 import { Refused, tooLarge, type Permit, type Rules } from "./rules.js";
 import { parseClientId, proofOf } from "./uploads.js";
 

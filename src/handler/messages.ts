@@ -1,5 +1,5 @@
 /** Reads what clients send. Nothing of it is trusted, and nothing that the protocol does not know is passed over. */
-import { Malformed, MAX_PARTS, VERSION, type PresignRequest } from "../protocol.js";
+import { Malformed, MAX_PARTS, VERSION, type PresignRequest } from "../presigned/protocol.js";
 
 type Check = (value: unknown) => boolean;
 

@@ -4,9 +4,9 @@ import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import type { BucketSigner, SignableRequest } from "../base/internals.js";
-import { plainRead, toRequest } from "../http/operations.js";
+import { plainRead, toRequest } from "./operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
-import { LONGEST_LIFE } from "./signer.js";
+import { LONGEST_LIFE } from "../aws/signer.js";
 
 /** Seconds. */
 const DEFAULT_LIFE = 300;

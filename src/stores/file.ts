@@ -10,10 +10,10 @@ import { bodyStream, toStream } from "../base/body.js";
 import { concat } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { written } from "../base/internals.js";
-import { explain } from "../file/errors.js";
-import { type FileHead, footer } from "../file/format.js";
-import { Folder, readPart } from "../file/folder.js";
-import { decodeName, fileSegment, foldersOf, pathOf } from "../file/names.js";
+import { explain } from "../local/file-errors.js";
+import { type FileHead, footer } from "../local/file-format.js";
+import { Folder, readPart } from "../local/folder.js";
+import { decodeName, fileSegment, foldersOf, pathOf } from "../local/file-names.js";
 import type { Bytes, ListedObject, ObjectStore } from "../types.js";
 import {
   checkConditions,
@@ -24,7 +24,7 @@ import {
   type LocalHead,
   lowerCaseNames,
   wrongDigest,
-} from "./local.js";
+} from "../local/objects.js";
 
 const NAME = "file";
 /** What is read, and written, at a time. */

@@ -7,7 +7,7 @@ import { bodyStream } from "../base/body.js";
 import { concat, toBase64 } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { written } from "../base/internals.js";
-import { md5 } from "../key/md5.js";
+import { md5 } from "../data/md5.js";
 import { nodeBuiltin } from "../base/runtime.js";
 import type { Bytes, ObjectStore } from "../types.js";
 import {
@@ -19,7 +19,7 @@ import {
   type LocalHead,
   lowerCaseNames,
   wrongDigest,
-} from "./local.js";
+} from "../local/objects.js";
 
 interface Stored {
   readonly bytes: Bytes;

@@ -5,20 +5,20 @@
  */
 import { StoreClock } from "../base/clock.js";
 import { INTERNALS, type StoreInternals } from "../base/internals.js";
-import { toRequest } from "../http/operations.js";
-import type { Plane } from "../http/perform.js";
-import { objectClient } from "../http/request.js";
+import { toRequest } from "../s3/operations.js";
+import type { Plane } from "../s3/perform.js";
+import { objectClient } from "../s3/objects.js";
 import { environment, isNode } from "../base/runtime.js";
-import { fetchSend } from "../http/send.js";
-import { bucketControl } from "../s3/control.js";
-import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../s3/client.js";
-import type { S3ClientConfig, S3ClientEndpoint, S3ClientLike } from "../s3/client.js";
-import { CredentialSource, type Credentials } from "../s3/credentials.js";
-import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../s3/endpoint.js";
+import { fetchSend } from "../s3/fetch-transport.js";
+import { bucketControl } from "../s3/bucket.js";
+import { checkClient, clientCredentials, clientEndpoint, clientSend } from "../aws/client.js";
+import type { S3ClientConfig, S3ClientEndpoint, S3ClientLike } from "../aws/client.js";
+import { CredentialSource, type Credentials } from "../aws/credentials.js";
+import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../aws/endpoint.js";
 import { presignGrant } from "../s3/grants.js";
-import { nodeSend } from "../s3/node-send.js";
-import { profileRegion } from "../s3/profile.js";
-import { Signer } from "../s3/signer.js";
+import { nodeSend } from "../s3/node-transport.js";
+import { profileRegion } from "../aws/profile.js";
+import { Signer } from "../aws/signer.js";
 import type { ObjectStore } from "../types.js";
 
 export type { Credentials, S3ClientConfig, S3ClientEndpoint, S3ClientLike };

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, inject, test } from "vitest";
-import { cacheKey, canonicalize, keyHash } from "../../src/key/key.js";
+import { cacheKey, canonicalize, keyHash } from "../../src/data/key.js";
 import { runPython } from "../support/python.js";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");

@@ -2,7 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { GetObjectCommand, HeadObjectCommand } from "@aws-sdk/client-s3";
 import { cacheKey } from "bucketcache";
 import { describe, expect, test } from "vitest";
-import { canonicalize, keyHash } from "../../src/key/key.js";
+import { canonicalize, keyHash } from "../../src/data/key.js";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
 import { kindsOfValues } from "../support/values.js";

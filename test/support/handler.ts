@@ -1,7 +1,7 @@
 import { startDevServer } from "bucketcache/dev";
 import { createPresignHandler, type PresignHandlerOptions } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
-import type { GrantResult, PresignResult } from "../../src/protocol.js";
+import type { GrantResult, PresignResult } from "../../src/presigned/protocol.js";
 
 export const HANDLER_URL = "https://app.test/presign";
 

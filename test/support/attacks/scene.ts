@@ -1,5 +1,5 @@
 import type { S3Client } from "@aws-sdk/client-s3";
-import type { PresignResult } from "../../../src/protocol.js";
+import type { PresignResult } from "../../../src/presigned/protocol.js";
 import { ask, type Bucket, type Handler } from "../handler.js";
 
 export const MIB = 1 << 20;
