@@ -19,7 +19,7 @@ const MAY_IMPORT = {
 };
 
 /** Folders whose files may import Node's modules; all others use nodeBuiltin() of base/runtime.ts. */
-const RUNS_ON_NODE = ["dev", "local", "stores"];
+const RUNS_ON_NODE = ["dev", "local"];
 
 /** Says why `file` (relative to src) may not import `specifier` in this way, or returns undefined when it may. */
 function objection(file, specifier, kind) {
@@ -38,6 +38,7 @@ function objection(file, specifier, kind) {
   const [other] = target.split("/", 1);
   if (other === "index") return "nothing imports index.ts";
   if (other === "stores" && folder === "stores") return "stores never import each other";
+  if (!WORDS.includes(folder) && !(folder in MAY_IMPORT)) return `.config/direction.mjs knows no folder ${folder}`;
   if (other === folder || (WORDS.includes(other) && folder !== "dev") || other === "errors") return undefined;
   if (WORDS.includes(folder) && WORDS.includes(other)) return undefined;
   const may = MAY_IMPORT[folder] ?? [];

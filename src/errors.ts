@@ -32,6 +32,34 @@ export type ErrorCode =
   | "ERR_PROTOCOL"
   | "ERR_STORE";
 
+/** Says whether, when and how a failed request may be tried again. Retries inside the library have been made already. */
+export interface RetryHint {
+  /** Another attempt may succeed. */
+  retryable?: boolean;
+  /** Milliseconds that the store asked to wait first. */
+  afterMs?: number;
+  /** A new signature may succeed where this one did not. */
+  newSignature?: boolean;
+  /** No answer came at all; in a browser CORS may be the reason. */
+  noAnswer?: boolean;
+}
+
+/** Details of a {@link BucketCacheError}. */
+export interface ErrorDetails {
+  /** The object key, where one object is concerned. */
+  key?: string | undefined;
+  /** The `name` of the store, where a store is concerned. */
+  store?: string | undefined;
+  /** The HTTP status of the store's answer. */
+  status?: number | undefined;
+  /** The store's own code, such as `NoSuchUpload`. */
+  storeCode?: string | undefined;
+  /** Default: trying again is of no use. */
+  retry?: RetryHint | undefined;
+  /** The error underneath. */
+  cause?: unknown;
+}
+
 /**
  * Everything that goes wrong outside the caller's own code. Misuse of the API is a `TypeError`, an abort rejects with
  * the signal's own reason, and a miss is never an error.
@@ -43,18 +71,23 @@ export class BucketCacheError extends Error {
   readonly key: string | undefined;
   /** The `name` of the store, where a store is concerned. */
   readonly store: string | undefined;
+  /** The HTTP status of the store's answer, where there was one. */
+  readonly status: number | undefined;
+  /** The store's own code, such as `NoSuchUpload`, where it gave one. */
+  readonly storeCode: string | undefined;
+  /** Whether, when and how it may be tried again. */
+  readonly retry: RetryHint;
 
   /** For stores and codecs of your own, which fail as the built-in ones do. */
-  constructor(
-    code: ErrorCode,
-    message: string,
-    details: { key?: string | undefined; store?: string | undefined; cause?: unknown } = {},
-  ) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "BucketCacheError";
     this.code = code;
     this.key = details.key;
     this.store = details.store;
+    this.status = details.status;
+    this.storeCode = details.storeCode;
+    this.retry = details.retry ?? {};
   }
 }
 
@@ -66,6 +99,12 @@ export function isBucketCacheError(value: unknown): value is BucketCacheError {
   // An error of another realm, say of a frame or of `node:vm`, is no instance of this one's `Error`.
   const { name, code, stack } = (value ?? {}) as { name?: unknown; code?: unknown; stack?: unknown };
   return name === "BucketCacheError" && stack !== undefined && String(code).startsWith("ERR_");
+}
+
+/** Returns the retry hint of any error; empty for one that is not ours. */
+export function retryHintOf(error: unknown): RetryHint {
+  // Another copy of the package may be older and know no hints.
+  return (isBucketCacheError(error) && (error.retry as RetryHint | undefined)) || {};
 }
 
 /** The store is down rather than refusing: what `whenUnavailable` and retries are about. */

@@ -1,4 +1,4 @@
-// What a place for entries is, for those who use one and those who write one.
+// The contract between a cache and the place where its entries live.
 import type { Bytes, CallOptions, Grant, PresignOptions, Progress } from "./types.js";
 
 /** A part of an object. */
@@ -39,14 +39,39 @@ export interface ObjectHead {
   versionId?: string | undefined;
 }
 
-/** What `ObjectStore.get` finds. */
+/** An object as `ObjectStore.get` finds it. */
 export interface FoundObject extends ObjectHead {
   /** The bytes as they are stored. Fails when fewer arrive than were announced. */
   body: ReadableStream<Bytes>;
+  /**
+   * Reads the whole body in one piece, for a store that can do so faster than by `body`. The caller uses either this or
+   * `body`, never both.
+   *
+   * @throws BucketCacheError `ERR_TOO_LARGE` beyond `maxBytes`, without reading further
+   */
+  bytes?(maxBytes: number): Promise<Bytes>;
+}
+
+/** The outcome of a write. */
+export interface WrittenObject {
+  /** The store's name for the version that was written, in quotes. */
+  etag: string;
+  /** When it was written, by the store's clock, where the store says so. */
+  lastModified?: Date;
+  /** Unix seconds at which the entry ends, where the store decides about that: see `ObjectStore.stampsEntries`. */
+  expiresAt?: number;
+}
+
+/** The condition of a write. */
+export interface WriteCondition {
+  /** Write only over the object with this ETag. */
+  ifMatch?: string;
+  /** Write only where there is no object. */
+  ifNoneMatch?: "*";
 }
 
 /** Options of `ObjectStore.put`. */
-export interface PutOptions extends CallOptions {
+export interface PutOptions extends CallOptions, WriteCondition {
   /** Stored with the object. */
   contentType: string;
   /** User metadata, names in lower case without `x-amz-meta-`. Takes the place of all that was there. */
@@ -55,10 +80,6 @@ export interface PutOptions extends CallOptions {
   cacheControl?: string;
   /** Base64 SHA-256 of the body; the store refuses another body. */
   sha256?: string;
-  /** Write only over the object with this ETag. */
-  ifMatch?: string;
-  /** Write only where there is no object. */
-  ifNoneMatch?: "*";
   /** Called as bytes go out: of large uploads, once for each part that is done. */
   onProgress?: (progress: Progress) => void;
 }
@@ -90,11 +111,7 @@ export interface ObjectStore {
   /** What is known of an object, without its body. */
   head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;
   /** All or nothing: a body that fails, or an abort, leaves what was there before. */
-  put(
-    key: string,
-    body: Uint8Array | Blob | ReadableStream<Uint8Array>,
-    options: PutOptions,
-  ): Promise<Pick<ObjectHead, "etag">>;
+  put(key: string, body: Uint8Array | Blob | ReadableStream<Uint8Array>, options: PutOptions): Promise<WrittenObject>;
   /** An absent object is no error. */
   delete(key: string, options?: CallOptions & { ifMatch?: string; versionId?: string | undefined }): Promise<void>;
   /** Deletes many at once, where the store can. Default: `delete` for each. */
@@ -103,6 +120,85 @@ export interface ObjectStore {
   list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;
   /** A grant for one operation on one object, where the store can sign. */
   presign?(key: string, options: PresignOptions): Promise<Grant>;
+  /** Gets ready to read these keys soon: a store that asks somebody for permission asks once for all. */
+  prepare?(keys: readonly string[]): void;
+  /**
+   * The store's time in Unix milliseconds, where its answers have told it; undefined before. Entries end by it. A cache
+   * on a store without this method learns the time from `ObjectHead.now`.
+   */
+  now?(): number | undefined;
+  /**
+   * True where the store makes the metadata of entries itself, by a clock that is right: a presign handler does. The
+   * cache then neither corrects nor repeats a write because of its own clock, and takes the end from
+   * `WrittenObject.expiresAt`.
+   */
+  readonly stampsEntries?: boolean;
+  /** Signs requests for others, as a presign handler needs it; absent where the store holds no credentials. */
+  readonly signer?: BucketSigner;
   /** Releases what the store holds, sockets say. It may be used again, and opens anew. */
   close?(): Promise<void>;
+}
+
+/** A request for one object (or, with an empty key, for the bucket) before it has a host and a signature. */
+export interface SignableRequest {
+  /** The HTTP method. */
+  method: "GET" | "HEAD" | "PUT" | "DELETE" | "POST";
+  /** The object key, not encoded. */
+  key: string;
+  /** Query parameters, values not encoded. */
+  query?: Record<string, string>;
+  /** Names in lower case. All of them are signed, so the store enforces them. */
+  headers?: Record<string, string>;
+}
+
+/** A request that its signature permits. */
+export interface SignedRequest {
+  /** The HTTP method. */
+  method: string;
+  /** The address, with the signature in its query. */
+  url: string;
+  /** To be sent exactly so. `host` is not among them; `content-length` is, where it was signed. */
+  headers: Record<string, string>;
+  /** Unix seconds: the earlier of what was asked for and the end of the signing credentials. */
+  expiresAt: number;
+}
+
+/** A part of a multipart upload that the store has. */
+export interface UploadedPart {
+  /** Counted from 1. */
+  partNumber: number;
+  /** As the store named it when the part was uploaded. */
+  etag: string;
+}
+
+/** Acts on a bucket for a presign handler, with the credentials of its store. */
+export interface BucketSigner {
+  /**
+   * Signs a request that somebody else will send; `expiresIn` is in seconds. Of a PUT it also signs a header that stops
+   * a copy source from being smuggled in, where the store lets unsigned `x-amz-*` headers through.
+   */
+  sign(request: SignableRequest, expiresIn: number): Promise<SignedRequest>;
+  /** Begins a multipart upload, and resolves to its id. */
+  createUpload(key: string, headers: Record<string, string>, options?: CallOptions): Promise<string>;
+  /**
+   * Puts the parts together. `entry` is the metadata by which the store recognizes its own success when the answer to an
+   * earlier attempt was lost.
+   */
+  completeUpload(
+    key: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+    condition: WriteCondition,
+    options?: CallOptions & { entry?: string },
+  ): Promise<{ etag: string }>;
+  /** Ends an upload and removes its parts. One that is gone already is no error. */
+  abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
+  /** Lists the parts that the store has. */
+  listParts(key: string, uploadId: string, options?: CallOptions): Promise<(UploadedPart & { size: number })[]>;
+  /** Lists one page of the objects below a prefix; `cursor` is undefined on the last. */
+  listPage(
+    prefix: string,
+    cursor?: string,
+    options?: CallOptions,
+  ): Promise<{ objects: ListedObject[]; cursor: string | undefined }>;
 }

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { StoreClock } from "../src/base/clock.js";
-import { clockOf } from "../src/base/internals.js";
+import { StoreClock, timeOf } from "../src/base/clock.js";
 import { memoryStore } from "bucketcache/memory";
 
 const NOW = Date.UTC(2026, 10, 22, 3, 0, 0);
@@ -57,6 +56,6 @@ test("a handler's time is taken over", () => {
 
 test("a store without a clock is given one, the same each time", () => {
   const store = { ...memoryStore() };
-  expect(clockOf(store)).toBe(clockOf(store));
-  expect(clockOf(store)).not.toBe(clockOf({ ...memoryStore() }));
+  expect(timeOf(store)).toBe(timeOf(store));
+  expect(timeOf(store)).not.toBe(timeOf({ ...memoryStore() }));
 });

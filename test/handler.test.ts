@@ -250,8 +250,7 @@ describe("authorize", () => {
 describe("multipart uploads", () => {
   const key = "cache/large";
   const open = async () => {
-    const { signer } = (await import("../src/base/internals.js")).internalsOf(store());
-    return signer!;
+    return store().signer!;
   };
 
   test("become one object with the metadata of its beginning, and leave nothing else behind", async () => {

@@ -3,7 +3,7 @@ import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
-import type { SignableRequest } from "../src/base/internals.js";
+import type { SignableRequest } from "../src/types.js";
 import { encodePath } from "../src/data/key.js";
 import { CredentialSource } from "../src/aws/credentials.js";
 import { resolveEndpoint } from "../src/aws/endpoint.js";

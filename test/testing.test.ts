@@ -4,7 +4,6 @@ import { type Fault, faultyStore, storeConformance } from "bucketcache/testing";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { utf8 } from "../src/base/bytes.js";
-import { INTERNALS, READ_ALL } from "../src/base/internals.js";
 
 const PLAIN = { contentType: "text/plain", metadata: {} };
 
@@ -460,21 +459,26 @@ describe("faultyStore", () => {
       ...inner,
       get: async (key, options) => ({
         ...((await inner.get(key, options)) as Found),
-        [READ_ALL]: async () => utf8("0123456789"),
+        bytes: async () => utf8("0123456789"),
       }),
     };
     const store = faultyStore(fast);
-    expect(READ_ALL in ((await store.get("a")) as object)).toBe(true);
+    expect("bytes" in ((await store.get("a")) as object)).toBe(true);
     store.faults.push({ truncate: 1 });
-    expect(READ_ALL in ((await store.get("a")) as object)).toBe(false);
+    expect("bytes" in ((await store.get("a")) as object)).toBe(false);
     await expect(bodyOf(store, "a")).rejects.toThrow();
   });
 
   test("passes on what our own stores know, and can do only what the store can", async () => {
-    const internals = { clock: {} };
+    const signer = {} as NonNullable<ObjectStore["signer"]>;
     const { deleteMany: _, ...inner } = memoryStore();
-    const store = faultyStore({ ...inner, [INTERNALS]: internals } as ObjectStore);
-    expect((store as { [INTERNALS]?: unknown })[INTERNALS]).toBe(internals);
+    const prepared: string[] = [];
+    const prepare = (keys: readonly string[]) => void prepared.push(...keys);
+    const store = faultyStore({ ...inner, now: () => 5, stampsEntries: true, signer, prepare });
+    expect(store).toMatchObject({ stampsEntries: true, signer });
+    expect(store.now?.()).toBe(5);
+    store.prepare?.(["a"]);
+    expect(prepared).toEqual(["a"]);
     expect(store.deleteMany).toBeUndefined();
     expect(store.presign).toBeUndefined();
     const able = faultyStore({ ...inner, presign: async (key) => ({ key }) as never, close: async () => {} });

@@ -6,7 +6,7 @@
  * first read, and calling it five times as long.
  */
 import type { StoreClock } from "../base/clock.js";
-import type { SignableRequest, SignedRequest } from "../base/internals.js";
+import type { SignableRequest, SignedRequest } from "../types.js";
 import { encodePath } from "../data/key.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";

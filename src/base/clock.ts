@@ -1,3 +1,5 @@
+import type { ObjectStore } from "../types.js";
+
 /** `Date` has whole seconds and travels: a smaller difference than this is no difference. Milliseconds. */
 const TOLERANCE = 2_000;
 
@@ -44,5 +46,58 @@ export class StoreClock {
   #learn(offset: number, uncertainty: number): void {
     this.#offset = Math.abs(offset) > TOLERANCE + uncertainty ? offset : 0;
     this.#known = true;
+  }
+}
+
+/** The time by which the entries of a store end. */
+export interface StoreTime {
+  /** Returns Unix milliseconds, corrected where the store has told its time. */
+  now(): number;
+  /** Whether the store has told its time yet. */
+  readonly known: boolean;
+  /** Learns from `ObjectHead.now`. Does nothing where the store tells its time by `ObjectStore.now`. */
+  learn(now: Date | undefined): void;
+}
+
+const times = new WeakMap<ObjectStore, StoreTime>();
+
+/** Returns the time of a store: what its own `now` says, else what its answers taught. The same one for all who ask. */
+export function timeOf(store: ObjectStore): StoreTime {
+  let time = times.get(store);
+  if (time === undefined) times.set(store, (time = store.now === undefined ? new LearnedTime() : new OwnTime(store)));
+  return time;
+}
+
+class OwnTime implements StoreTime {
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  now(): number {
+    return this.#store.now?.() ?? Date.now();
+  }
+
+  get known(): boolean {
+    return this.#store.now?.() !== undefined;
+  }
+
+  learn(): void {}
+}
+
+class LearnedTime implements StoreTime {
+  readonly #clock = new StoreClock();
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  get known(): boolean {
+    return this.#clock.known;
+  }
+
+  learn(now: Date | undefined): void {
+    if (now !== undefined) this.#clock.set(now.getTime() / 1_000);
   }
 }

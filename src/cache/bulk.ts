@@ -1,6 +1,5 @@
 /** What a cache does with many entries at once. */
 import { untilAborted } from "../base/abort.js";
-import { internalsOf } from "../base/internals.js";
 import { isReserved, sanitizeName } from "../data/key.js";
 import type { Layers } from "./layers.js";
 import { forEachPooled } from "../base/pool.js";
@@ -14,7 +13,7 @@ const DELETE_BATCH = 1000;
 export async function getMany(layers: Layers, keys: readonly string[], options: CallOptions): Promise<unknown[]> {
   const values = new Array<unknown>(keys.length).fill(undefined);
   const { memory, settings } = layers;
-  internalsOf(settings.store).prepare?.(keys.filter((key) => memory?.peek(key) === undefined));
+  settings.store.prepare?.(keys.filter((key) => memory?.peek(key) === undefined));
   await forEachPooled(keys, async (key, index) => {
     values[index] = await get(layers, key, options);
   });

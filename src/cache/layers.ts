@@ -1,9 +1,8 @@
 import { Background } from "./concurrency/background.js";
-import type { StoreClock } from "../base/clock.js";
-import { clockOf } from "../base/internals.js";
+import { type StoreTime, timeOf } from "../base/clock.js";
 import { asBucketCacheError, type Counters, Events, newCounters } from "./events.js";
 import { Flights } from "./concurrency/single-flight.js";
-import type { WriteCondition } from "../base/internals.js";
+import type { WriteCondition } from "../types.js";
 import { copyOf, freezeDeep } from "./memory/isolation.js";
 import { objectKey } from "../data/key.js";
 import { type EntryInfo, Lru, type MemoryNode } from "./memory/lru.js";
@@ -49,7 +48,7 @@ export class Layers {
   readonly counters: Counters = newCounters();
   readonly order = new Order();
   readonly background: Background;
-  readonly clock: StoreClock;
+  readonly clock: StoreTime;
   readonly memory: Lru | undefined;
   readonly reads = new Flights<Reading>();
   readonly loads = new Flights<Found>();
@@ -59,7 +58,7 @@ export class Layers {
 
   constructor(settings: Settings) {
     this.settings = settings;
-    this.clock = clockOf(settings.store);
+    this.clock = timeOf(settings.store);
     this.background = new Background(settings.waitUntil, (key, error) => this.events.error(this.keyOf(key), error));
     this.memory =
       settings.memory &&

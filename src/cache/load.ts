@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { encode } from "./encoding.js";
 import { BucketCacheError, isBucketCacheError, isUnavailable } from "../errors.js";
-import type { WriteCondition } from "../base/internals.js";
+import type { WriteCondition } from "../types.js";
 import type { Found, Layers, Reading } from "./layers.js";
 import type { EntryInfo, MemoryNode } from "./memory/lru.js";
 import type { Token } from "./concurrency/write-order.js";

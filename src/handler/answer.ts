@@ -1,7 +1,7 @@
 /** One request of a batch: what is asked, whether it may be, and the grant. */
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
-import type { BucketSigner } from "../base/internals.js";
+import type { BucketSigner } from "../types.js";
 import { objectKey } from "../data/key.js";
 import { conditionOf, fieldHeaders, partRequest, toRequest } from "../s3/operations.js";
 import {

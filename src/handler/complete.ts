@@ -1,6 +1,6 @@
 /** The end of a multipart upload: here, and only here, is seen what has really been uploaded. */
 import { conditionOf } from "../s3/operations.js";
-import { troubleOf } from "../s3/refusal.js";
+import { isBucketCacheError } from "../errors.js";
 import { Malformed, type AbortRequest, type CompleteRequest, type PresignResult } from "../presigned/protocol.js";
 import { Refused, tooLarge, type Permit, type Rules } from "./rules.js";
 import { parseClientId, proofOf } from "./uploads.js";
@@ -31,7 +31,7 @@ export async function complete(rules: Rules, request: CompleteRequest, permit: P
   try {
     parts = await signer.listParts(key, uploadId);
   } catch (error) {
-    if (troubleOf(error).s3 !== "NoSuchUpload") throw error;
+    if (!isBucketCacheError(error) || error.storeCode !== "NoSuchUpload") throw error;
     return completedBefore(rules, key, nonce);
   }
   const total = parts.reduce((sum, part) => sum + part.size, 0);

@@ -10,7 +10,7 @@ import { parseBatch, readText } from "./messages.js";
 import { checkOrigins, corsHeaders, isWelcome, preflight } from "./origin.js";
 import { BatchRefused, type AuthorizeContext, type Rules } from "./rules.js";
 import { Uploads } from "./uploads.js";
-import { clockOf, internalsOf } from "../base/internals.js";
+import { timeOf } from "../base/clock.js";
 import { objectKey } from "../data/key.js";
 import { forEachPooled } from "../base/pool.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, VERSION, type PresignResult } from "../presigned/protocol.js";
@@ -121,7 +121,7 @@ function json(status: number, value: unknown, headers: Record<string, string>): 
 
 function check(options: PresignHandlerOptions): { rules: Rules; maxBatch: number; origins: ReadonlySet<string> } {
   const { store, authorize, prefix = "", contentTypes, allowedOrigins = [] } = options;
-  const signer = typeof store?.get === "function" ? internalsOf(store).signer : undefined;
+  const signer = typeof store?.get === "function" ? store.signer : undefined;
   if (signer === undefined) {
     throw new TypeError(
       `createPresignHandler needs a store that signs: s3Store(…), also of a startDevServer() in development; got ${store?.name ?? String(store)}`,
@@ -144,7 +144,7 @@ function check(options: PresignHandlerOptions): { rules: Rules; maxBatch: number
     rules: {
       store,
       signer,
-      clock: clockOf(store),
+      clock: timeOf(store),
       uploads: new Uploads(store, prefix),
       authorize,
       prefix,

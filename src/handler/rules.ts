@@ -1,7 +1,7 @@
 /** What a handler was told, and how its parts say no. */
-import type { StoreClock } from "../base/clock.js";
+import type { StoreTime } from "../base/clock.js";
 import type { ErrorCode } from "../errors.js";
-import type { BucketSigner } from "../base/internals.js";
+import type { BucketSigner } from "../types.js";
 import type { ObjectStore } from "../types.js";
 import type { Uploads } from "./uploads.js";
 
@@ -25,7 +25,7 @@ export interface AuthorizeContext {
 export interface Rules {
   store: ObjectStore;
   signer: BucketSigner;
-  clock: StoreClock;
+  clock: StoreTime;
   uploads: Uploads;
   authorize: (context: AuthorizeContext) => boolean | Promise<boolean>;
   prefix: string;

@@ -2,9 +2,9 @@
 import { concat, utf8 } from "../base/bytes.js";
 import type { StoreClock } from "../base/clock.js";
 import { BucketCacheError, type ErrorCode } from "../errors.js";
-import type { SignedRequest } from "../base/internals.js";
+import type { SignedRequest } from "../types.js";
 import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, parseResults, VERSION, type PresignRequest } from "./protocol.js";
-import { failure, networkFailure, troubleOf } from "../s3/refusal.js";
+import { failure, networkFailure } from "../s3/refusal.js";
 import { LIMITS } from "../s3/retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Incoming, Outgoing, Send } from "../s3/transport.js";
@@ -58,8 +58,8 @@ export function handlerClient(
   /** What the handler takes, once it has said so. */
   let maxBatch = MAX_BATCH;
 
-  const fail = (code: ErrorCode, message: string, key?: string, retry = false, cause?: unknown): Error =>
-    failure(code, `the presign handler ${message}`, { store, key }, { retry }, cause);
+  const fail = (code: ErrorCode, message: string, key?: string, retryable = false, cause?: unknown): Error =>
+    failure(code, `the presign handler ${message}`, { store, key }, { retry: { retryable } }, cause);
 
   // No timer: those of pages in the background fire once a second, or once a minute.
   async function flushSoon(): Promise<void> {
@@ -122,7 +122,7 @@ export function handlerClient(
         // Each who waits is told of its own key.
         reject(
           reason instanceof BucketCacheError
-            ? failure(reason.code, reason.message, { store, key }, troubleOf(reason), reason.cause)
+            ? failure(reason.code, reason.message, { store, key }, reason, reason.cause)
             : reason,
         );
       }
@@ -145,7 +145,7 @@ export function handlerClient(
       if (error instanceof Malformed) throw error;
       if (outgoing.signal?.aborted === true) throw outgoing.signal.reason;
       const reason = networkFailure(error, { store, action: "" });
-      if (response === undefined && isBrowser() && troubleOf(reason).network && (await send.reaches?.(url))) {
+      if (response === undefined && isBrowser() && reason.retry.noAnswer && (await send.reaches?.(url))) {
         const origin = JSON.stringify(globalThis.location?.origin);
         throw fail(
           "ERR_CORS",
@@ -155,7 +155,7 @@ export function handlerClient(
           error,
         );
       }
-      throw fail(reason.code, `gives no answer: ${reason.message}`, undefined, troubleOf(reason).retry, error);
+      throw fail(reason.code, `gives no answer: ${reason.message}`, undefined, reason.retry.retryable, error);
     }
     const { status } = response;
     try {

@@ -4,9 +4,9 @@ import type { StoreClock } from "../base/clock.js";
 import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { cacheControl, parseMetadata } from "../entry/entry.js";
-import type { SignedRequest } from "../base/internals.js";
-import { conditionOf, plainRead, type PutOperation } from "../s3/operations.js";
-import type { CreateRequest, ListResult, PresignRequest } from "./protocol.js";
+import type { SignedRequest } from "../types.js";
+import { conditionOf, plainRead, type PutOperation, type RequestedEntry } from "../s3/operations.js";
+import type { ListResult, PresignRequest, PutRequest } from "./protocol.js";
 import { failure } from "../s3/refusal.js";
 import { objectClient } from "../s3/objects.js";
 import { LIMITS, withRetries } from "../s3/retry.js";
@@ -28,11 +28,8 @@ const MARGIN = 10_000;
 /** Deletes under way at once, and in one batch. */
 const DELETES = 128;
 
-/** What a write asks of the handler, except for its size and condition. */
-type Write = Omit<CreateRequest, "op" | "key" | "size">;
-
-/** A store, and what getting ready to read many keys is. */
-export type HandlerStore = Required<Omit<ObjectStore, "close">> & { prepare(keys: readonly string[]): void };
+/** A store without the members that are known before it is loaded. */
+export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries">>;
 
 /** @param url Absolute. */
 export function handlerStore(
@@ -115,7 +112,7 @@ export function handlerStore(
   const unsupported = (message: string, key: string) => failure("ERR_UNSUPPORTED", message, { store: NAME, key });
 
   /** What the metadata ask for, in the words of the protocol; `ttl` at once, before the clock may learn better. */
-  function toWrite(key: string, { metadata, contentType, cacheControl: control }: PutOptions): Write {
+  function requestedEntry(key: string, { metadata, cacheControl: control }: PutOptions): RequestedEntry {
     const parsed = parseMetadata(metadata);
     const names = Object.keys(metadata).filter((name) => !["entry", "expires_at", "compressed"].includes(name));
     if (parsed.kind === "damaged" || names.length > 0) {
@@ -127,7 +124,6 @@ export function handlerStore(
     }
     const { expiresAt } = meta;
     return {
-      contentType,
       compressed: meta.compressed,
       ...("codec" in meta && { codec: meta.codec, ...(meta.key !== undefined && { keyHash: meta.key }) }),
       ...(expiresAt !== undefined && { ttl: Math.max(0.001, expiresAt - clock.now() / 1_000) }),
@@ -178,9 +174,11 @@ export function handlerStore(
     get: client.get,
     head: client.head,
     delete: client.delete,
-    // What is to be written travels in place of the metadata, which the handler makes.
-    put: async (key, body, options) =>
-      client.put(key, body, { ...options, metadata: toWrite(key, options) as Record<string, never> }),
+    // The handler makes the metadata, so it is told what to write instead.
+    put: async (key, body, options) => {
+      const { cacheControl: _, ...rest } = options;
+      return client.put(key, body, { ...rest, metadata: {}, requested: requestedEntry(key, options) });
+    },
     async deleteMany(keys, options) {
       for (let start = 0; start < keys.length; start += DELETES) {
         const batch = keys.slice(start, start + DELETES);
@@ -197,9 +195,9 @@ export function handlerStore(
   };
 }
 
-function writeOf({ contentType, sha256, metadata }: PutOperation): Write & { sha256?: string } {
+function writeOf({ contentType, sha256, requested }: PutOperation): Omit<PutRequest, "op" | "key" | "size"> {
   return {
-    ...(metadata as Write),
+    ...requested,
     // Recorders name their codecs with a comma, which no handler takes.
     contentType: contentType.replace(/;.*,.*/, ""),
     ...(sha256 !== undefined && { sha256 }),

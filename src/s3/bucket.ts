@@ -1,7 +1,7 @@
 /** Requests about the bucket rather than the bytes of one object: multipart uploads, lists, deletes in batches. */
 import { concat, utf8 } from "../base/bytes.js";
 import type { StoreClock } from "../base/clock.js";
-import type { BucketSigner, SignableRequest, UploadedPart, WriteCondition } from "../base/internals.js";
+import type { BucketSigner, SignableRequest, UploadedPart, WriteCondition } from "../types.js";
 import { conditionHeaders, fieldHeaders, partRequest, type MultipartUpload, type PutOperation } from "./operations.js";
 import { failure, networkFailure, parseAnswer, refusal, type Answer, type Purpose } from "./refusal.js";
 import { perform, type Plane } from "./perform.js";
@@ -58,7 +58,7 @@ export function bucketControl(
             "ERR_PROTOCOL",
             `${store} answered ${signable.method} with something that is not XML`,
             purpose,
-            { retry: true },
+            { retry: { retryable: true } },
             error,
           );
         }

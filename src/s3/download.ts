@@ -1,6 +1,6 @@
 import { onAbort } from "../base/abort.js";
 import { concat, toBytes } from "../base/bytes.js";
-import { failure, networkFailure, troubleOf, type Purpose } from "./refusal.js";
+import { failure, networkFailure, type Purpose } from "./refusal.js";
 import { pause, type Limits } from "./retry.js";
 import type { Incoming } from "./transport.js";
 import type { Bytes } from "../types.js";
@@ -235,7 +235,7 @@ export class Download {
     if (
       this.#left ||
       this.#expected === undefined ||
-      troubleOf(reason).retry !== true ||
+      reason.retry.retryable !== true ||
       ++this.#failures >= this.#limits.attempts
     ) {
       throw reason;

@@ -3,7 +3,7 @@ import type { StoreClock } from "../base/clock.js";
 import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
 import { formatMetadata, newNonce } from "../entry/entry.js";
-import type { BucketSigner, SignableRequest } from "../base/internals.js";
+import type { BucketSigner, SignableRequest } from "../types.js";
 import { plainRead, toRequest } from "./operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
 import { LONGEST_LIFE } from "../aws/signer.js";

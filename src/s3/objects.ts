@@ -4,17 +4,18 @@
  */
 import { begin, type Begun } from "./first-part.js";
 import { Download } from "./download.js";
+import { isBucketCacheError } from "../errors.js";
 import { hasMarker } from "../entry/entry.js";
-import { READ_ALL, written, type WriteCondition } from "../base/internals.js";
+import type { WriteCondition } from "../types.js";
 import { uploadParts } from "./upload-parts.js";
 import { conditionOf, type MultipartUpload, type PutOperation } from "./operations.js";
 import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
-import { failure, troubleOf, type Purpose } from "./refusal.js";
+import { failure, type Purpose } from "./refusal.js";
 import { LIMITS } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import { METADATA } from "./fetch-transport.js";
 import type { Incoming } from "./transport.js";
-import type { Bytes, CallOptions, ObjectHead, ObjectStore, PutOptions } from "../types.js";
+import type { Bytes, CallOptions, ObjectHead, ObjectStore, PutOptions, WrittenObject } from "../types.js";
 
 export interface GetOptions extends CallOptions {
   range?: { offset: number; length?: number };
@@ -50,14 +51,19 @@ class Found implements ObjectHead {
     return (this.#body ??= this.#download.stream());
   }
 
-  async [READ_ALL](maxBytes: number): Promise<Bytes> {
+  async bytes(maxBytes: number): Promise<Bytes> {
     const all = await this.#download.all(maxBytes);
     if (Number.isNaN(this.size)) this.size = all.byteLength;
     return all;
   }
 }
 
-export type ObjectClient = Pick<ObjectStore, "head" | "put" | "delete"> & {
+export type ObjectClient = Pick<ObjectStore, "head" | "delete"> & {
+  put(
+    key: string,
+    body: Uint8Array | Blob | ReadableStream<Uint8Array>,
+    options: PutOptions & Pick<PutOperation, "requested">,
+  ): Promise<WrittenObject>;
   get(key: string, options?: GetOptions): ReturnType<ObjectStore["get"]>;
 };
 
@@ -210,7 +216,7 @@ export function objectClient(plane: Plane): ObjectClient {
     try {
       return await run(condition);
     } catch (error) {
-      if (troubleOf(error).status !== 501 || Object.keys(condition).length === 0) throw error;
+      if (!isBucketCacheError(error) || error.status !== 501 || Object.keys(condition).length === 0) throw error;
       const result = await run({});
       conditions = false;
       return result;
@@ -222,7 +228,7 @@ export function objectClient(plane: Plane): ObjectClient {
     const { ifMatch, ifNoneMatch, ...fields } = operation;
     const nonces = new Set<string>();
     return conditional(conditionOf(operation), (condition) =>
-      perform<{ etag: string }>(plane, {
+      perform<WrittenObject>(plane, {
         purpose: { store, key, action: "s3:PutObject" },
         async sign(renew) {
           const signed = await plane.sign({ ...fields, ...condition }, renew, signal);
@@ -237,18 +243,22 @@ export function objectClient(plane: Plane): ObjectClient {
           const found = await stat(key, { signal });
           const entry = found?.metadata["entry"];
           if (!entry || !nonces.has(entry)) return undefined;
-          return { value: written(found!.etag, found!.lastModified) };
+          return { value: writtenObject(found!.etag, +found!.lastModified) };
         },
         accept(response) {
           response.cancel();
           // To the second: it shows when somebody writes the very same bytes later. Pages cannot see it.
-          return written(response.header("etag") ?? "", new Date(response.header("date") ?? NaN));
+          return writtenObject(response.header("etag") ?? "", Date.parse(response.header("date") ?? ""));
         },
       }),
     );
   }
 
-  async function put(key: string, body: Uint8Array | Blob | ReadableStream<Uint8Array>, options: PutOptions) {
+  async function put(
+    key: string,
+    body: Uint8Array | Blob | ReadableStream<Uint8Array>,
+    options: PutOptions & Pick<PutOperation, "requested">,
+  ): Promise<WrittenObject> {
     const { signal, onProgress, waitUntil: _, ...fields } = options;
     const operation: PutOperation = { ...fields, op: "put", key };
     const known = body instanceof Uint8Array || isBlob(body);
@@ -306,6 +316,11 @@ export function objectClient(plane: Plane): ObjectClient {
 }
 
 const NONCE_HEADER = "x-amz-meta-entry";
+/** `modified` is in Unix milliseconds, NaN where the answer hides it. */
+function writtenObject(etag: string, modified: number): WrittenObject {
+  return { etag, ...(!Number.isNaN(modified) && { lastModified: new Date(modified) }) };
+}
+
 const DECODED = /[?&]response-content-encoding=gzip(?:&|$)/;
 
 function rangeHeader({ offset, length }: { offset: number; length?: number }): string {

@@ -1,7 +1,7 @@
 /** What is asked of one object, and how each operation becomes a request to be signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
 import type { ObjectHead } from "../types.js";
-import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../base/internals.js";
+import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
 
 /** What a write stores beside the bytes. */
 export interface WriteFields {
@@ -12,9 +12,21 @@ export interface WriteFields {
   size?: number | undefined;
 }
 
+/** A write in the words of the presign protocol, for a handler that makes the metadata itself. */
+export interface RequestedEntry {
+  codec?: string;
+  compressed?: boolean;
+  /** Base64 SHA-256 of function name and arguments. */
+  keyHash?: string;
+  /** Seconds; absent: never expires. */
+  ttl?: number;
+}
+
 export interface PutOperation extends WriteFields, WriteCondition {
   op: "put";
   key: string;
+  /** Takes the place of `metadata` where a presign handler makes that. */
+  requested?: RequestedEntry | undefined;
   /** Base64 SHA-256 of the body. */
   sha256?: string | undefined;
 }

@@ -1,9 +1,9 @@
 /** One signed request, with all that may go wrong: retries, time-outs, a signature that is over, refusals. */
 import { untilAborted } from "../base/abort.js";
 import type { StoreClock } from "../base/clock.js";
-import type { SignedRequest } from "../base/internals.js";
+import type { SignedRequest } from "../types.js";
 import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
-import { failure, networkFailure, readAnswer, refusal, troubleOf, type Answer, type Purpose } from "./refusal.js";
+import { failure, networkFailure, readAnswer, refusal, type Answer, type Purpose } from "./refusal.js";
 import { LIMITS, withRetries, type Limits } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Incoming, Send } from "./transport.js";
@@ -70,12 +70,12 @@ export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>)
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason;
         const reason = networkFailure(error, purpose);
-        if (isBrowser() && troubleOf(reason).network === true && (await plane.send.reaches?.(signed.url))) {
+        if (isBrowser() && reason.retry.noAnswer === true && (await plane.send.reaches?.(signed.url))) {
           throw failure(
             "ERR_CORS",
             `the browser does not let this page talk to ${purpose.store}. ${corsRule()}`,
             purpose,
-            { retry: true },
+            { retry: { retryable: true } },
             error,
           );
         }
@@ -95,7 +95,7 @@ export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>)
         answer.code === "" &&
         status === 403 &&
         (Math.abs(clock.now() - receivedAt - before) > SUSPECT_CLOCK || signed.expiresAt * 1_000 < clock.now());
-      if (renewed || !(over || troubleOf(error).resign === true)) throw error;
+      if (renewed || !(over || error.retry.newSignature === true)) throw error;
       renewed = true;
       signed = undefined;
     }

@@ -1,5 +1,5 @@
 /** What answers of a store, and failures of the network, mean: one table from S3's codes to ours, with what to do. */
-import { BucketCacheError, type ErrorCode } from "../errors.js";
+import { BucketCacheError, type ErrorCode, type ErrorDetails, type RetryHint } from "../errors.js";
 import type { Incoming } from "./transport.js";
 
 /** An XML error is a few hundred bytes; whatever is longer is not read. */
@@ -11,27 +11,6 @@ export interface Purpose {
   key?: string | undefined;
   /** The IAM action. */
   action: string;
-}
-
-/** What our own code asks of an error beyond its public code. */
-export interface Trouble {
-  /** Another attempt may succeed. */
-  retry?: boolean;
-  /** Milliseconds that the store asked us to wait. */
-  after?: number;
-  /** A new signature may succeed. */
-  resign?: boolean;
-  /** No answer came: in a browser it may be CORS. */
-  network?: boolean;
-  status?: number;
-  /** S3's own code. */
-  s3?: string;
-}
-
-const troubles = new WeakMap<object, Trouble>();
-
-export function troubleOf(error: unknown): Trouble {
-  return (typeof error === "object" && error !== null && troubles.get(error)) || {};
 }
 
 /** Signatures, credentials and tokens never leave through an error. */
@@ -62,16 +41,15 @@ export function failure(
   code: ErrorCode,
   message: string,
   purpose: Partial<Purpose>,
-  trouble: Trouble = {},
+  details: Pick<ErrorDetails, "retry" | "status" | "storeCode"> = {},
   cause?: unknown,
 ): BucketCacheError {
-  const error = new BucketCacheError(code, redact(message), {
+  return new BucketCacheError(code, redact(message), {
+    ...details,
     key: purpose.key,
     store: purpose.store,
     ...(cause !== undefined && { cause: safeCause(cause) }),
   });
-  troubles.set(error, trouble);
-  return error;
 }
 
 /** Silence for too long, as the transports report it. */
@@ -84,7 +62,7 @@ export function networkFailure(cause: unknown, purpose: Purpose): BucketCacheErr
   if (cause instanceof BucketCacheError) return cause;
   if (cause instanceof Silence) {
     return failure("ERR_TIMEOUT", `${purpose.store} did not answer in time: ${cause.message}`, purpose, {
-      retry: true,
+      retry: { retryable: true },
     });
   }
   const {
@@ -98,15 +76,15 @@ export function networkFailure(cause: unknown, purpose: Purpose): BucketCacheErr
     "ERR_UNAVAILABLE",
     `${purpose.store} cannot be reached: ${reason}${certificate ? "; pass an S3Client that knows the certificate authority as `client`" : ""}`,
     purpose,
-    { retry: !certificate, network: true },
+    { retry: { retryable: !certificate, noAnswer: true } },
     cause,
   );
 }
 
-type Row = [code: ErrorCode, advice?: string | undefined, trouble?: Trouble];
+type Row = [code: ErrorCode, advice?: string | undefined, retry?: RetryHint];
 
-const RETRY: Trouble = { retry: true };
-const RESIGN: Trouble = { resign: true };
+const RETRY: RetryHint = { retryable: true };
+const RESIGN: RetryHint = { newSignature: true };
 const SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
 const CONFLICT = "another write came first";
@@ -185,7 +163,7 @@ function element(xml: string, name: string): string {
 export function refusal(answer: Answer, response: Incoming, purpose: Purpose): BucketCacheError {
   const { status, code, message } = answer;
   const unsigned = status === 403 && /expired|not (?:yet )?valid/i.test(message);
-  let [ours, advice, trouble] = BY_CODE[code === "AccessDenied" && unsigned ? "RequestExpired" : code] ??
+  let [ours, advice, retry] = BY_CODE[code === "AccessDenied" && unsigned ? "RequestExpired" : code] ??
     BY_STATUS[status] ?? [status >= 500 ? "ERR_UNAVAILABLE" : "ERR_STORE", undefined, status >= 500 ? RETRY : {}];
   const region = response.header("x-amz-bucket-region");
   const misplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
@@ -195,12 +173,12 @@ export function refusal(answer: Answer, response: Incoming, purpose: Purpose): B
     advice = `allow ${purpose.action}`;
     if (purpose.action === "s3:GetObject") advice += ", and s3:ListBucket, without which absent objects answer 403 too";
   }
-  const after = retryAfter(response.header("retry-after"));
+  const afterMs = retryAfter(response.header("retry-after"));
   return failure(
     ours,
     `${purpose.store} answered ${status}${code && ` ${code}`}${message && `: ${message}`}${advice ? ` (${advice})` : ""}`,
     purpose,
-    { ...trouble, status, s3: code, ...(after !== undefined && { after }) },
+    { status, storeCode: code || undefined, retry: { ...retry, ...(afterMs !== undefined && { afterMs }) } },
   );
 }
 

@@ -1,5 +1,5 @@
 import { untilAborted } from "../base/abort.js";
-import { troubleOf } from "./refusal.js";
+import { retryHintOf } from "../errors.js";
 
 /** Milliseconds, except `attempts`. */
 export interface Limits {
@@ -41,10 +41,10 @@ export async function withRetries<T>(
       return await run(attempt > 1);
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
-      const { retry, after } = troubleOf(error);
+      const { retryable, afterMs } = retryHintOf(error);
       // Full jitter: callers that failed together do not come back together.
-      const wait = Math.max(Math.random() * limits.delay * 2 ** (attempt - 1), Math.min(after ?? 0, LONGEST_WAIT));
-      if (retry !== true || attempt >= limits.attempts || Date.now() + wait > last) throw error;
+      const wait = Math.max(Math.random() * limits.delay * 2 ** (attempt - 1), Math.min(afterMs ?? 0, LONGEST_WAIT));
+      if (retryable !== true || attempt >= limits.attempts || Date.now() + wait > last) throw error;
       await pause(wait, signal);
     }
   }

@@ -1,6 +1,6 @@
 /** Uploads in parts: what is larger than one part, or a stream whose length nobody knows. */
 import { onAbort, untilAborted } from "../base/abort.js";
-import type { UploadedPart, WriteCondition } from "../base/internals.js";
+import type { UploadedPart, WriteCondition } from "../types.js";
 import type { MultipartUpload } from "./operations.js";
 import { failure, type Purpose } from "./refusal.js";
 import { perform, type Plane } from "./perform.js";

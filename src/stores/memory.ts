@@ -6,7 +6,6 @@
 import { bodyStream } from "../base/body.js";
 import { concat, toBase64 } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
-import { written } from "../base/internals.js";
 import { md5 } from "../data/md5.js";
 import { nodeBuiltin } from "../base/runtime.js";
 import type { Bytes, ObjectStore } from "../types.js";
@@ -92,7 +91,7 @@ export function memoryStore(): ObjectStore {
       const lastModified = new Date(Date.now());
       objects.set(key, { bytes, head: { size, etag, lastModified, contentType, metadata, cacheControl } });
       if (ArrayBuffer.isView(body)) onProgress?.({ loaded: size, total: size });
-      return written(etag, lastModified);
+      return { etag, lastModified: new Date(lastModified) };
     },
 
     async delete(key, { signal, ifMatch } = {}) {

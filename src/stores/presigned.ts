@@ -4,7 +4,6 @@
  * @module bucketcache/presigned
  */
 import { StoreClock } from "../base/clock.js";
-import { INTERNALS, type StoreInternals } from "../base/internals.js";
 import { lazy, preload } from "../base/lazy.js";
 import type { Grant, ObjectStore } from "../types.js";
 
@@ -56,7 +55,7 @@ function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
   }
   const clock = new StoreClock();
   return deferred(
-    { clock, stampsExpiry: true },
+    clock,
     lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock)),
   );
 }
@@ -78,14 +77,15 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };
-  return Object.assign(deferred({ clock, stampsExpiry: true, prepare }, onStore), {
+  return Object.assign(deferred(clock, onStore), {
+    prepare,
     deleteMany: (keys, options) => onStore((store) => store.deleteMany(keys, options)),
     presign: (key, options) => onStore((store) => store.presign(key, options)),
   } satisfies Partial<ObjectStore>);
 }
 
 /** What every store has, on one that is loaded when first needed. */
-function deferred(internals: StoreInternals, onStore: OnStore<ObjectStore>): ObjectStore {
+function deferred(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectStore {
   preload(onStore);
   const store: ObjectStore = {
     name: "presigned",
@@ -93,9 +93,11 @@ function deferred(internals: StoreInternals, onStore: OnStore<ObjectStore>): Obj
     head: (key, options) => onStore((store) => store.head(key, options)),
     put: (key, body, options) => onStore((store) => store.put(key, body, options)),
     delete: (key, options) => onStore((store) => store.delete(key, options)),
+    now: () => (clock.known ? clock.now() : undefined),
+    stampsEntries: true,
     async *list(prefix, options) {
       yield* await onStore(async (store) => store.list(prefix, options));
     },
   };
-  return Object.assign(store, { [INTERNALS]: internals });
+  return store;
 }

@@ -4,7 +4,6 @@
  * @module bucketcache/s3
  */
 import { StoreClock } from "../base/clock.js";
-import { INTERNALS, type StoreInternals } from "../base/internals.js";
 import { toRequest } from "../s3/operations.js";
 import type { Plane } from "../s3/perform.js";
 import { objectClient } from "../s3/objects.js";
@@ -121,7 +120,6 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     upload: (operation) => control.upload(operation),
   };
   const client = objectClient(plane);
-  const internals: StoreInternals = { clock, signer: control.signer };
   const store = {
     name,
     ...client,
@@ -132,7 +130,8 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     async close() {
       node?.close();
     },
-    [INTERNALS]: internals,
+    now: () => (clock.known ? clock.now() : undefined),
+    signer: control.signer,
   };
   return store;
 }

@@ -1,6 +1,5 @@
 import { readAll } from "../base/body.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
-import { internalsOf } from "../base/internals.js";
 import type { Bytes, ObjectHead, ObjectStore } from "../types.js";
 
 // No assertion library: these run under any runner, in any runtime, and say in words which promise was broken.
@@ -131,7 +130,7 @@ export async function each<T>(items: readonly T[], work: (item: T, index: number
 
 /** Metadata as a store takes it: where a presign handler makes those of entries, nobody else chooses any. */
 export function metadataFor(store: ObjectStore, metadata: Record<string, string>): Record<string, string> {
-  return internalsOf(store).stampsExpiry === true ? {} : metadata;
+  return store.stampsEntries === true ? {} : metadata;
 }
 
 export function equalMetadata(
@@ -140,6 +139,6 @@ export function equalMetadata(
   put: Record<string, string>,
   what: string,
 ): void {
-  if (internalsOf(store).stampsExpiry !== true) return equal(actual, put, what);
+  if (store.stampsEntries !== true) return equal(actual, put, what);
   equal(Object.keys(actual ?? {}), ["entry"], `names of ${what}`);
 }

@@ -1,5 +1,4 @@
 import { BucketCacheError } from "../errors.js";
-import { INTERNALS } from "../base/internals.js";
 import type { Bytes, CallOptions, ObjectStore } from "../types.js";
 
 /** What goes wrong, and when. With neither `delay` nor `truncate` the call fails with `error`. */
@@ -110,7 +109,10 @@ export function faultyStore(
   }
   if (store.presign !== undefined) faulty.presign = store.presign.bind(store);
   if (store.close !== undefined) faulty.close = store.close.bind(store);
-  Object.defineProperty(faulty, INTERNALS, { get: () => (store as { [INTERNALS]?: unknown })[INTERNALS] });
+  if (store.prepare !== undefined) faulty.prepare = store.prepare.bind(store);
+  if (store.now !== undefined) faulty.now = store.now.bind(store);
+  const { signer, stampsEntries } = store;
+  Object.assign(faulty, { ...(signer && { signer }), ...(stampsEntries !== undefined && { stampsEntries }) });
   return faulty;
 }
 

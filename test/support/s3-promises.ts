@@ -4,9 +4,9 @@ import {
   ListMultipartUploadsCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
+import type { FoundObject } from "bucketcache";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { INTERNALS, READ_ALL, type ReadAll, type StoreInternals } from "../../src/base/internals.js";
 import { startProxy, type FaultProxy } from "./proxy.js";
 
 export interface Server {
@@ -48,7 +48,7 @@ function streamOf(data: Uint8Array, chunk = 700_000, end?: (controller: Readable
 export async function read(store: Store, key: string): Promise<string | undefined> {
   const result = await store.get(key);
   if (result === undefined || result === "not-modified") return undefined;
-  return new TextDecoder().decode(await (result as unknown as Record<symbol, ReadAll>)[READ_ALL]!(64 * MIB));
+  return new TextDecoder().decode(await (result as FoundObject).bytes!(64 * MIB));
 }
 
 /** What `s3Store` promises on any server. */
@@ -198,9 +198,9 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
       ]);
       expect(progress).toEqual([...progress].sort((a, b) => a - b));
       expect(progress.at(-1)).toBe(data.byteLength);
-      const object = (await store.get("large")) as unknown as { metadata: unknown } & Record<symbol, ReadAll>;
+      const object = (await store.get("large")) as FoundObject;
       expect(object.metadata).toEqual(META);
-      const back = await object[READ_ALL]!(64 * MIB);
+      const back = await object.bytes!(64 * MIB);
       expect(Buffer.compare(back, data)).toBe(0);
       expect(await uploads()).toEqual([]);
     });
@@ -426,7 +426,7 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
     });
 
     test("for a part lets nobody copy another object, and takes the part", async () => {
-      const { signer } = (store as unknown as Record<symbol, StoreInternals>)[INTERNALS]!;
+      const { signer } = store;
       const id = await signer!.createUpload("parts", { "content-type": "text/plain" });
       const query = { partNumber: "1", uploadId: id };
       const part = await signer!.sign({ method: "PUT", key: "parts", query, headers: { "content-length": "5" } }, 60);
@@ -482,7 +482,7 @@ export function s3Promises(start: () => Promise<Server & { stop(): Promise<void>
   test("an upload that somebody else began is none of ours to list as an object", async () => {
     const begun = await client.send(new CreateMultipartUploadCommand({ Bucket: server.bucket, Key: "begun" }));
     expect(await store.get("begun")).toBeUndefined();
-    const { signer } = (store as unknown as Record<symbol, StoreInternals>)[INTERNALS]!;
+    const { signer } = store;
     await signer!.abortUpload("begun", begun.UploadId!);
     await signer!.abortUpload("begun", begun.UploadId!);
     expect(await uploads()).toEqual([]);

@@ -4,7 +4,7 @@ import { decodeForeign, decodeValue } from "../../entry/decode.js";
 import { isExpired, parseMetadata } from "../../entry/entry.js";
 import { BucketCacheError, isBucketCacheError, isConflict } from "../../errors.js";
 import { gunzip } from "../../entry/gzip.js";
-import { internalsOf, READ_ALL, type ReadAll, type WriteCondition } from "../../base/internals.js";
+import type { WriteCondition } from "../../types.js";
 import type { ExpiredObject, Layers, Reading } from "../layers.js";
 import type { EntryInfo, MemoryNode } from "../memory/lru.js";
 import type { Token } from "../concurrency/write-order.js";
@@ -117,9 +117,7 @@ async function counted<T extends ObjectHead | "not-modified" | undefined>(
 ): Promise<T | undefined> {
   try {
     const answer = await ask();
-    if (typeof answer === "object" && answer.now && internalsOf(layers.settings.store).clock === undefined) {
-      layers.clock.set(answer.now.getTime() / 1000);
-    }
+    if (typeof answer === "object") layers.clock.learn(answer.now);
     return answer;
   } catch (error) {
     const failure = layers.failure(error, key, signal);
@@ -229,9 +227,8 @@ export function judge(layers: Layers, key: string, head: ObjectHead): Judgement 
 async function readBody(layers: Layers, key: string, got: Got, signal: AbortSignal | undefined): Promise<Bytes> {
   let body: Bytes;
   try {
-    const all = (got as { [READ_ALL]?: ReadAll })[READ_ALL];
     const limit = layers.settings.maxValueBytes;
-    body = await (all === undefined ? readAll(got.body, limit) : all.call(got, limit));
+    body = await (got.bytes === undefined ? readAll(got.body, limit) : got.bytes(limit));
   } catch (error) {
     throw layers.failure(error, key, signal);
   }

@@ -2,7 +2,7 @@ import { bodyStream } from "../../base/body.js";
 import { isBody } from "../encoding.js";
 import { BucketCacheError, isConflict, isUnavailable } from "../../errors.js";
 import { gunzipStream } from "../../entry/gzip.js";
-import type { WriteCondition } from "../../base/internals.js";
+import type { WriteCondition } from "../../types.js";
 import type { Layers } from "../layers.js";
 import { resolveEntry } from "../settings.js";
 import type {

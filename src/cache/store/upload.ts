@@ -1,11 +1,11 @@
 import { compressible, gzipStream } from "../../entry/gzip.js";
-import type { WriteCondition } from "../../base/internals.js";
+import type { WriteCondition } from "../../types.js";
 import type { Layers } from "../layers.js";
 import type { EntryPolicy } from "../settings.js";
 import { isBrowser } from "../../base/runtime.js";
 import type { Bytes, SetOptions } from "../../types.js";
 import { headObject } from "./read.js";
-import { emitSet, type Extras, put, replacing, settle, stampsExpiry, supersede } from "./write.js";
+import { emitSet, type Extras, put, replacing, settle, stampsEntries, supersede } from "./write.js";
 
 /** A body on its way into an entry. */
 export interface Upload {
@@ -39,7 +39,7 @@ export async function putBody(
   let payload: Blob | ReadableStream<Bytes> = body;
   try {
     options.signal?.throwIfAborted();
-    if (policy.ttl !== undefined && !layers.clock.known && !stampsExpiry(layers)) {
+    if (policy.ttl !== undefined && !layers.clock.known && !stampsEntries(layers)) {
       // A stream cannot be written twice, so its end must be right the first time. Who may only write does without.
       await headObject(layers, key, options.signal ?? undefined).catch(() => undefined);
     }

@@ -4,13 +4,13 @@ import { keptValue, type Snapshot } from "../encoding.js";
 import { cacheControl, formatMetadata, headerText, newNonce } from "../../entry/entry.js";
 import { isConflict, isUnavailable } from "../../errors.js";
 import { gzip } from "../../entry/gzip.js";
-import { internalsOf, type WriteCondition } from "../../base/internals.js";
+import type { WriteCondition } from "../../types.js";
 import type { Found, Layers } from "../layers.js";
 import type { EntryInfo } from "../memory/lru.js";
 import type { Token } from "../concurrency/write-order.js";
 import type { EntryPolicy } from "../settings.js";
 import { ifUnchanged } from "./read.js";
-import type { Bytes, CallOptions, PutOptions, SetOptions } from "../../types.js";
+import type { Bytes, CallOptions, PutOptions, SetOptions, WrittenObject } from "../../types.js";
 
 /** From here on gzip is tried on values: below, the gain is smaller than the smallest billing unit and costs CPU. */
 const COMPRESS_FROM = 1024;
@@ -253,14 +253,6 @@ async function putValue(
   return { info, size: body.byteLength, isNewest };
 }
 
-/** What our own stores know of what they wrote beyond its ETag. */
-interface Written {
-  etag: string;
-  lastModified?: Date;
-  /** Unix seconds, where not we but a grant decided about the end. */
-  expiresAt?: number;
-}
-
 export async function put(
   layers: Layers,
   key: string,
@@ -268,7 +260,7 @@ export async function put(
   stamp: Stamp,
   condition: WriteCondition,
   options: Extras,
-): Promise<Written> {
+): Promise<WrittenObject> {
   const now = inStoreTime(layers, stamp.since);
   const put: PutOptions = {
     contentType: headerText(stamp.contentType, "contentType"),
@@ -287,7 +279,7 @@ export async function put(
   };
   layers.counters.store.writes++;
   try {
-    const written: Written = await layers.settings.store.put(key, body, put);
+    const written = await layers.settings.store.put(key, body, put);
     if (ArrayBuffer.isView(body)) layers.counters.store.bytesWritten += body.byteLength;
     return written;
   } catch (error) {
@@ -295,10 +287,10 @@ export async function put(
   }
 }
 
-export function stampsExpiry(layers: Layers): boolean {
-  return internalsOf(layers.settings.store).stampsExpiry === true;
+export function stampsEntries(layers: Layers): boolean {
+  return layers.settings.store.stampsEntries === true;
 }
 
 function clockIsOff(layers: Layers): boolean {
-  return !stampsExpiry(layers) && Math.abs(layers.clock.now() - Date.now()) > 1;
+  return !stampsEntries(layers) && Math.abs(layers.clock.now() - Date.now()) > 1;
 }
