@@ -21,6 +21,8 @@ export async function bundle(name: string, entryPoints: Record<string, string>, 
     splitting,
     format: "esm",
     platform: "neutral",
+    // Without a platform, esbuild finds no package that names its file by "main", such as spark-md5.
+    mainFields: ["main"],
     target: "es2022",
     alias: ALIAS,
     // Optional peers, which no runtime here has.
