@@ -4,11 +4,12 @@
  */
 import type { StoreClock } from "../base/clock.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
+import type { Signer } from "../s3/signing.js";
 import { failure, networkFailure, refusal } from "../s3/refusal.js";
 import { LIMITS, type Limits } from "../s3/retry.js";
 import type { S3ClientLike } from "./client.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
-import { endOf, lifetimeOf, pathOf, queryString, type Signer } from "./signer.js";
+import { endOf, lifetimeOf, pathOf, queryString } from "./signer.js";
 
 /** Where the bucket is, and for which region and service its requests are signed. */
 interface Route {

@@ -7,6 +7,7 @@
  * times as long as this.
  */
 import type { StoreClock } from "../base/clock.js";
+import type { Signer } from "../s3/signing.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
 import { encodePath } from "../data/key.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
@@ -14,19 +15,8 @@ import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "../base/sha256.js";
 import type { Bytes } from "../types.js";
 
-/** What S3 allows. Seconds. */
-export const LONGEST_LIFE = 604_800;
-
 const ALGORITHM = "AWS4-HMAC-SHA256";
 const PAYLOAD = "UNSIGNED-PAYLOAD";
-
-/** Signs requests for one bucket. */
-export interface Signer {
-  /** Signs a request; an empty key is the bucket. `expiresIn` in seconds; `renew` asks for fresh credentials first. */
-  sign(request: SignableRequest, expiresIn: number, renew?: boolean): Promise<SignedRequest>;
-  /** Whether the bucket is elsewhere than on AWS: such a store may let unsigned `x-amz-*` headers through. */
-  isCustom(): boolean | Promise<boolean>;
-}
 
 /** What all requests of one second share. */
 interface Stamp {

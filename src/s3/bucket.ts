@@ -9,7 +9,7 @@ import type { Incoming } from "./transport.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { childText, escapeXml, parseXml, type XmlElement } from "./xml.js";
 import { checksum } from "../base/sha256.js";
-import type { Signer } from "../aws/signer.js";
+import type { Signer } from "./signing.js";
 
 /** A page of 1,000 keys of 1,024 bytes, each escaped threefold, and as much again for the rest. Bytes. */
 const MAX_XML = 8 << 20;

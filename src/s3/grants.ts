@@ -6,7 +6,7 @@ import { formatMetadata, newNonce } from "../entry/entry.js";
 import type { BucketSigner, SignableRequest } from "../types.js";
 import { plainRead, toRequest } from "./operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
-import { LONGEST_LIFE } from "../aws/signer.js";
+import { LONGEST_LIFE } from "./signing.js";
 
 /** Seconds. */
 const DEFAULT_LIFE = 300;
