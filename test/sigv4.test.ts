@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/types.js";
-import { encodePath } from "../src/data/key.js";
+import { percentEncodePath } from "../src/base/percent.js";
 import { CredentialSource } from "../src/aws/credentials.js";
 import { resolveEndpoint } from "../src/aws/endpoint.js";
 import { hasLoneSurrogate } from "../src/data/plain.js";
@@ -87,7 +87,7 @@ async function bySdk(
       method: signable.method,
       protocol: "https:",
       hostname: "my-bucket.s3.eu-west-1.amazonaws.com",
-      path: `/${encodePath(signable.key)}`,
+      path: `/${percentEncodePath(signable.key)}`,
       query: { ...signable.query },
       headers: { ...signable.headers },
     } as never,

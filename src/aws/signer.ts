@@ -7,14 +7,11 @@
  */
 import type { StoreClock } from "../base/clock.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
-import { encodePath } from "../data/key.js";
+import { percentEncode, percentEncodePath } from "../base/percent.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "../base/sha256.js";
 import type { Bytes } from "../types.js";
-
-/** What S3 allows. Seconds. */
-export const LONGEST_LIFE = 604_800;
 
 const ALGORITHM = "AWS4-HMAC-SHA256";
 const PAYLOAD = "UNSIGNED-PAYLOAD";
@@ -55,7 +52,7 @@ export class Signer {
     const now = this.#clock.now();
     const stamp = this.#stamp(Math.floor(now / 1_000), credentials, endpoint.region, lifetime);
     const host = endpoint.port === undefined ? endpoint.hostname : `${endpoint.hostname}:${endpoint.port}`;
-    const path = request.key === "" ? endpoint.path || "/" : `${endpoint.path}/${encodePath(request.key)}`;
+    const path = request.key === "" ? endpoint.path || "/" : `${endpoint.path}/${percentEncodePath(request.key)}`;
 
     // Headers stay headers, and each of them is signed: what is signed the store enforces.
     let lines = `host:${host}\n`;
@@ -98,8 +95,8 @@ export class Signer {
     const token = credentials.sessionToken;
     const query =
       `X-Amz-Algorithm=${ALGORITHM}&X-Amz-Content-Sha256=${PAYLOAD}` +
-      `&X-Amz-Credential=${escape(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifetime}` +
-      `${token === undefined ? "" : `&X-Amz-Security-Token=${escape(token)}`}&X-Amz-SignedHeaders=`;
+      `&X-Amz-Credential=${percentEncode(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifetime}` +
+      `${token === undefined ? "" : `&X-Amz-Security-Token=${percentEncode(token)}`}&X-Amz-SignedHeaders=`;
     const key = this.#dayKey(credentials, scope);
     return (this.#last = { second, credentials, region, lifetime, date, scope, key, query });
   }
@@ -116,11 +113,7 @@ export class Signer {
 /** A request's own parameters, in the order in which they are signed: their small letters come after `X-Amz-`. */
 function queryString(query: Record<string, string> = {}): string {
   return Object.keys(query)
-    .map((name) => `&${escape(name)}=${escape(query[name]!)}`)
+    .map((name) => `&${percentEncode(name)}=${percentEncode(query[name]!)}`)
     .sort()
     .join("");
-}
-
-function escape(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }
