@@ -11,12 +11,12 @@ import { decodeName, fileSegment, foldersOf, pathOf } from "./file-names.js";
 import type { Bytes, ListedObject, ObjectStore } from "../types.js";
 import {
   checkConditions,
-  clipRange,
   compareUtf8,
   drain,
   isUnmodified,
   type LocalHead,
   lowerCaseNames,
+  rangeWithin,
   wrongDigest,
 } from "./objects.js";
 
@@ -70,7 +70,7 @@ export function fileStore(options: { directory: string }): ObjectStore {
       try {
         signal?.throwIfAborted();
         if (isUnmodified(head, ifNoneMatch, lastModified)) return "not-modified";
-        const [start, end] = clipRange(range, head.size, { key, store: NAME });
+        const { start, end } = rangeWithin(range, head.size, { key, store: NAME });
         keep = file !== undefined;
         return {
           ...head,

@@ -1,5 +1,6 @@
+import { checkRange, clipRange } from "../base/range.js";
 import { BucketCacheError } from "../errors.js";
-import type { ObjectHead } from "../types.js";
+import type { ByteRange, ObjectHead } from "../types.js";
 
 /** What the stores that keep objects themselves also know: the dev server sends it on. */
 export interface LocalHead extends ObjectHead {
@@ -45,29 +46,25 @@ export function isUnmodified(
 }
 
 /**
- * The part `[start, end)` of an object of `size` bytes, clipped to its end.
+ * Returns the bytes `[start, end)` of an object of `size` bytes that a read asks for, clipped to its end.
  *
- * @throws BucketCacheError `ERR_STORE` where nothing of it lies in the object, as S3 answers 416; TypeError when it is
- *   no range.
+ * @throws BucketCacheError `ERR_STORE` for a range that begins at or beyond the end, as S3 answers 416
+ * @throws TypeError for a range that names no bytes of any object
  */
-export function clipRange(
-  range: { offset: number; length?: number } | undefined,
+export function rangeWithin(
+  range: ByteRange | undefined,
   size: number,
   details: { key: string; store: string },
-): [start: number, end: number] {
-  if (range === undefined) return [0, size];
-  const { offset, length = Infinity } = range;
-  if (!Number.isSafeInteger(offset) || offset < 0 || !(length >= 1) || (length !== Infinity && length % 1 !== 0)) {
-    throw new TypeError("range must have an integer offset from 0 and, if any, an integer length from 1");
-  }
-  if (offset >= size) {
+): { start: number; end: number } {
+  checkRange(range);
+  if (range !== undefined && range.offset >= size) {
     throw new BucketCacheError(
       "ERR_STORE",
-      `range begins at ${offset}, and the object has ${size} bytes (416); ask for its size first`,
+      `range begins at ${range.offset}, and the object has ${size} bytes (416); ask for its size first`,
       details,
     );
   }
-  return [offset, Math.min(size, offset + length)];
+  return clipRange(range, size);
 }
 
 /**

@@ -4,19 +4,20 @@
  * @module bucketcache/memory
  */
 import { bodyStream } from "../base/body.js";
-import { concat, toBase64 } from "../base/bytes.js";
+import { concat } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { md5 } from "../data/digest.js";
 import { nodeBuiltin } from "../base/runtime.js";
+import { sha256Base64 } from "../base/sha256.js";
 import type { Bytes, ObjectStore } from "../types.js";
 import {
   checkConditions,
-  clipRange,
   compareUtf8,
   drain,
   isUnmodified,
   type LocalHead,
   lowerCaseNames,
+  rangeWithin,
   wrongDigest,
 } from "../local/objects.js";
 
@@ -46,7 +47,7 @@ export function memoryStore(): ObjectStore {
       const found = objects.get(key);
       if (found === undefined) return undefined;
       if (isUnmodified(found.head, ifNoneMatch, lastModified)) return "not-modified";
-      const [start, end] = clipRange(range, found.head.size, { key, store: name });
+      const { start, end } = rangeWithin(range, found.head.size, { key, store: name });
       return { ...headOf(found), body: slices(found.bytes, start, end, signal) };
     },
 
@@ -75,7 +76,7 @@ export function memoryStore(): ObjectStore {
         bytes = concat(chunks);
       }
       if (sha256 !== undefined) {
-        const digest = await globalThis.crypto?.subtle?.digest("SHA-256", bytes);
+        const digest = await sha256Base64(bytes);
         signal?.throwIfAborted();
         if (digest === undefined) {
           throw new BucketCacheError("ERR_UNSUPPORTED", "sha256 needs crypto.subtle, which plain-http pages lack", {
@@ -83,7 +84,7 @@ export function memoryStore(): ObjectStore {
             store: name,
           });
         }
-        if (toBase64(new Uint8Array(digest)) !== sha256) throw wrongDigest({ key, store: name });
+        if (digest !== sha256) throw wrongDigest({ key, store: name });
       }
       checkConditions(objects.get(key)?.head, { ifMatch, ifNoneMatch }, { key, store: name });
       const etag = `"${contentHash(bytes)}"`;
