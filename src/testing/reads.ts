@@ -13,11 +13,10 @@ import {
   found,
   metadataFor,
   pattern,
+  PLAIN,
   rejection,
   soon,
 } from "./expect.js";
-
-const PLAIN = { contentType: "text/plain", metadata: {} };
 
 // All legal by the rules for keys; each is somewhere a separator, an escape, or the same as another when handled badly.
 const ODD_KEYS = [
@@ -45,7 +44,7 @@ const ODD_KEYS = [
   "__proto__",
 ];
 
-/** What `get` and `head` promise. */
+/** Registers the promises of `get` and `head`. */
 export function reads(promise: Promised): void {
   promise("has a name", async (store) => {
     check(typeof store.name === "string" && store.name !== "", "store.name should be a text that is not empty");

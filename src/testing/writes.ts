@@ -12,12 +12,12 @@ import {
   fail,
   metadataFor,
   pattern,
+  PLAIN,
   rejection,
   rejectsWithCode,
   soon,
 } from "./expect.js";
 
-const PLAIN = { contentType: "text/plain", metadata: {} };
 const MIB = 1_048_576;
 /** SHA-256 of "hello". */
 const SHA256_HELLO = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
@@ -25,7 +25,7 @@ const SHA256_HELLO = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
 const text = async (store: ObjectStore, key: string): Promise<string> =>
   new TextDecoder().decode(await content(store, key));
 
-/** What `put` and `delete` promise. */
+/** Registers the promises of `put` and `delete`. */
 export function writes(promise: Promised): void {
   promise("replaces an object whole: body, type, metadata and ETag", async (store, prefix) => {
     const key = `${prefix}object`;
