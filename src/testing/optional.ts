@@ -161,11 +161,21 @@ function checkTime(now: unknown, what: string): void {
 
 function signing(promise: Promised): void {
   /** Registers a promise of stores that sign. */
-  const signs = (name: string, body: (signer: BucketSigner, store: ObjectStore, prefix: string) => Promise<void>) =>
+  const signs: PromisedOfSigner = (name, body) =>
     promise(`signs for others, where it can: ${name}`, async (store, prefix) => {
       if (store.signer !== undefined) await body(store.signer, store, prefix);
     });
+  signedReads(signs);
+  uploadsInParts(signs);
+  pages(signs);
+}
 
+type PromisedOfSigner = (
+  name: string,
+  body: (signer: BucketSigner, store: ObjectStore, prefix: string) => Promise<void>,
+) => void;
+
+function signedReads(signs: PromisedOfSigner): void {
   signs("a GET that reads the object, and no other", async (signer, store, prefix) => {
     const key = `${prefix}a b/ü+%20`;
     await store.put(key, utf8("signed"), PLAIN);
@@ -181,7 +191,9 @@ function signing(promise: Promised): void {
     await absent.body?.cancel();
     check(!absent.ok, "a signed GET of an absent object should not succeed");
   });
+}
 
+function uploadsInParts(signs: PromisedOfSigner): void {
   signs("an upload in parts, which is an object once it is completed", async (signer, store, prefix) => {
     const key = `${prefix}object`;
     const metadata = metadataFor(store, { one: "1" });
@@ -220,7 +232,9 @@ function signing(promise: Promised): void {
     check(isBucketCacheError(error), `listParts should reject with a BucketCacheError, not with ${String(error)}`);
     equal(await store.head(key), undefined, "the object whose upload was aborted");
   });
+}
 
+function pages(signs: PromisedOfSigner): void {
   signs("a page of the objects below a prefix", async (signer, store, prefix) => {
     const written = await store.put(`${prefix}in/ü &`, utf8("hello"), PLAIN);
     await store.put(`${prefix}out`, utf8("x"), PLAIN);

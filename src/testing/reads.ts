@@ -46,6 +46,14 @@ const ODD_KEYS = [
 
 /** Registers the promises of `get` and `head`. */
 export function reads(promise: Promised): void {
+  objectsRead(promise);
+  absentAndEmpty(promise);
+  keysRead(promise);
+  partsRead(promise);
+  bodiesRead(promise);
+}
+
+function objectsRead(promise: Promised): void {
   promise("has a name", async (store) => {
     check(typeof store.name === "string" && store.name !== "", "store.name should be a text that is not empty");
   });
@@ -91,7 +99,9 @@ export function reads(promise: Promised): void {
     }
     check(!("body" in head), "head should have no body");
   });
+}
 
+function absentAndEmpty(promise: Promised): void {
   promise("finds nothing where nothing is: undefined, not an error", async (store, prefix) => {
     equal(await store.get(`${prefix}absent`), undefined, "get of an absent key");
     equal(await store.head(`${prefix}absent`), undefined, "head of an absent key");
@@ -112,7 +122,9 @@ export function reads(promise: Promised): void {
       equal((await readAll(body, 100)).byteLength, 0, `the body of an empty object put as ${name}`);
     }
   });
+}
 
+function keysRead(promise: Promised): void {
   promise("keeps objects under odd keys apart", async (store, prefix) => {
     for (const key of ODD_KEYS) await store.put(prefix + key, utf8(key), PLAIN);
     for (const key of ODD_KEYS) {
@@ -143,7 +155,9 @@ export function reads(promise: Promised): void {
     await store.delete(`${prefix}a`);
     check((await store.head(`${prefix}a/b`)) !== undefined, "deleting the upper object should leave the lower one");
   });
+}
 
+function partsRead(promise: Promised): void {
   promise("reads a part: from the start, the middle, to the end", async (store, prefix) => {
     const key = `${prefix}object`;
     const whole = pattern(1_000);
@@ -186,7 +200,9 @@ export function reads(promise: Promised): void {
     await store.put(key, utf8("two"), PLAIN);
     equal(new TextDecoder().decode(await content(store, key, { ifNoneMatch: etag })), "two", "get with an older ETag");
   });
+}
 
+function bodiesRead(promise: Promised): void {
   promise("yields plain Uint8Array, which are the reader's to change", async (store, prefix) => {
     const key = `${prefix}object`;
     await store.put(key, pattern(100_000), PLAIN);
