@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { deferred } from "./support/deferred.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { runLong, withLock } from "./support/tools.js";
@@ -104,16 +105,16 @@ test("a long command says what it does, and that it goes on", async () => {
 describe("a lock", () => {
   test("lets one in at a time, and the next when that one failed", async () => {
     const order: string[] = [];
-    let leave!: () => void;
+    const released = deferred();
     const first = withLock("thing", async () => {
       order.push("first in");
-      await new Promise<void>((resolve) => (leave = resolve));
+      await released.promise;
       order.push("first out");
       throw new Error("failed");
     });
     const second = withLock("thing", async () => order.push("second in"));
     await expect.poll(() => said.join("")).toContain("another run makes thing");
-    leave();
+    released.resolve();
     await expect(first).rejects.toThrow("failed");
     await second;
     expect(order).toEqual(["first in", "first out", "second in"]);

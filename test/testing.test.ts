@@ -81,13 +81,13 @@ async function bytesOf(body: unknown): Promise<Uint8Array> {
   return new Uint8Array(await new Response(body as ReadableStream).arrayBuffer());
 }
 
-/** The names of the promises that a store breaks, of those asked for. */
-async function broken(makeStore: () => Promise<ObjectStore>, asked = /./): Promise<string[]> {
+/** Runs the suite, and returns the names of the selected promises that a store breaks. */
+async function brokenPromises(makeStore: () => Promise<ObjectStore>, selected = /./): Promise<string[]> {
   const tests: [name: string, body: () => Promise<void> | void][] = [];
   storeConformance({ describe: (_, body) => body(), test: (name, body) => void tests.push([name, body]) }, makeStore);
   const names: string[] = [];
   for (const [name, body] of tests) {
-    if (!asked.test(name)) continue;
+    if (!selected.test(name)) continue;
     try {
       await body();
     } catch {
@@ -97,7 +97,7 @@ async function broken(makeStore: () => Promise<ObjectStore>, asked = /./): Promi
   return names;
 }
 
-const caught: Record<string, [makeStore: () => Promise<ObjectStore>, promise: RegExp]> = {
+const brokenStores: Record<string, [makeStore: () => Promise<ObjectStore>, promise: RegExp]> = {
   "loses metadata": [
     mutant((good) => ({ put: (k, b, o) => good.put(k, b, { ...o, metadata: {} }) })),
     /content type and metadata/,
@@ -539,14 +539,14 @@ const caught: Record<string, [makeStore: () => Promise<ObjectStore>, promise: Re
 
 describe("storeConformance", () => {
   test("passes a store that keeps every promise, one with fewer methods, and one that ignores ifMatch on delete", async () => {
-    expect(await broken(async () => memoryStore())).toEqual([]);
+    expect(await brokenPromises(async () => memoryStore())).toEqual([]);
     const lenient = mutant((good) => ({ delete: (key, { ifMatch: _, ...o } = {}) => good.delete(key, o) }));
-    expect(await broken(lenient, /delete/)).toEqual([]);
+    expect(await brokenPromises(lenient, /delete/)).toEqual([]);
     const minimal = async (): Promise<ObjectStore> => {
       const { deleteMany: _, ...rest } = memoryStore();
       return rest;
     };
-    expect(await broken(minimal, /delete/)).toEqual([]);
+    expect(await brokenPromises(minimal, /delete/)).toEqual([]);
     const maximal = mutant((good) => ({
       async get(key, options) {
         const found = await good.get(key, options);
@@ -558,21 +558,21 @@ describe("storeConformance", () => {
       now: () => Date.now(),
       stampsEntries: false,
     }));
-    expect(await broken(maximal)).toEqual([]);
+    expect(await brokenPromises(maximal)).toEqual([]);
   }, 60_000);
 
   test("may be given the same store each time, and leaves it as it was", async () => {
     const store = memoryStore();
     await store.put("conformance/mine", utf8("x"), PLAIN);
-    expect(await broken(async () => store)).toEqual([]);
+    expect(await brokenPromises(async () => store)).toEqual([]);
     const keys: string[] = [];
     for await (const { key } of store.list("")) keys.push(key);
     expect(keys).toEqual(["conformance/mine"]);
   }, 60_000);
 
-  for (const [name, [makeStore, promise]] of Object.entries(caught)) {
+  for (const [name, [makeStore, promise]] of Object.entries(brokenStores)) {
     test(`catches a store that ${name}`, async () => {
-      expect(await broken(makeStore, promise)).not.toEqual([]);
+      expect(await brokenPromises(makeStore, promise)).not.toEqual([]);
     }, 60_000);
   }
 });
@@ -589,7 +589,7 @@ describe("faultyStore", () => {
   };
 
   test("keeps every promise of the store while there is no fault", async () => {
-    expect(await broken(async () => faultyStore(memoryStore()))).toEqual([]);
+    expect(await brokenPromises(async () => faultyStore(memoryStore()))).toEqual([]);
   }, 60_000);
 
   test("fails each operation that a fault names, as a store that is down, and no other", async () => {
@@ -668,7 +668,7 @@ describe("faultyStore", () => {
   test("waits before it answers, and an abort ends the wait", async () => {
     vi.useFakeTimers();
     try {
-      const store = await filled([{ delay: 5_000 }]);
+      const store = await filled([{ delayMs: 5_000 }]);
       let answered = false;
       const head = store.head("a").then(() => (answered = true));
       await vi.advanceTimersByTimeAsync(4_999);
@@ -686,17 +686,17 @@ describe("faultyStore", () => {
   });
 
   test("breaks a body off after so many bytes, which arrive, with an error", async () => {
-    const store = await filled([{ operation: "get", truncate: 4 }]);
+    const store = await filled([{ operation: "get", truncateAfterBytes: 4 }]);
     const reader = ((await store.get("a")) as FoundObject).body.getReader();
     const first = await reader.read();
     expect(Buffer.from(first.value as Uint8Array).toString()).toBe("0123");
     await expect(reader.read()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: "a" });
 
     const error = new Error("mine");
-    store.faults.splice(0, 1, { truncate: 0, error });
+    store.faults.splice(0, 1, { truncateAfterBytes: 0, error });
     await expect(bodyOf(store, "a")).rejects.toBe(error);
     // Only a longer body is broken, and only that of a get.
-    store.faults.splice(0, 1, { truncate: 10 });
+    store.faults.splice(0, 1, { truncateAfterBytes: 10 });
     expect(await bodyOf(store, "a")).toBe("0123456789");
     await store.put("a", utf8("x"), PLAIN);
   });
@@ -713,7 +713,7 @@ describe("faultyStore", () => {
     };
     const store = faultyStore(fast);
     expect("bytes" in ((await store.get("a")) as object)).toBe(true);
-    store.faults.push({ truncate: 1 });
+    store.faults.push({ truncateAfterBytes: 1 });
     expect("bytes" in ((await store.get("a")) as object)).toBe(false);
     await expect(bodyOf(store, "a")).rejects.toThrow();
   });

@@ -30,9 +30,17 @@ export interface DevServerOptions {
    * @default none: everything is in memory
    */
   directory?: string;
-  /** @default "bucketcache" */
+  /**
+   * Access key that the server takes.
+   *
+   * @default "bucketcache"
+   */
   accessKeyId?: string;
-  /** @default a random one at each start */
+  /**
+   * Secret key that the server takes.
+   *
+   * @default a random one at each start
+   */
   secretAccessKey?: string;
   /**
    * Buckets that are made at the start where they do not exist.

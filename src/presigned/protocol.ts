@@ -16,9 +16,17 @@ interface WriteMembers {
   key: string;
   /** Seconds. Absent: the entry never expires. */
   ttl?: number;
-  /** @default "application/octet-stream" */
+  /**
+   * Content type of the body.
+   *
+   * @default "application/octet-stream"
+   */
   contentType?: string;
-  /** @default "bytes" */
+  /**
+   * Name of the codec that reads the body.
+   *
+   * @default "bytes"
+   */
   codec?: string;
   /**
    * Whether the body is gzip.

@@ -3,7 +3,7 @@ import type { Bytes, CallOptions, FoundObject, ObjectStore } from "../types.js";
 
 type Operation = "get" | "head" | "put" | "delete" | "list";
 
-/** One fault of a store, and the calls that it meets. With neither `delay` nor `truncate` the call fails with `error`. */
+/** One fault of a store, and the calls that it meets. With neither `delayMs` nor `truncateAfterBytes` the call fails with `error`. */
 export interface Fault {
   /**
    * Operation that fails. `deleteMany` counts as `"delete"`.
@@ -23,16 +23,16 @@ export interface Fault {
    * @default 1
    */
   probability?: number;
-  /** Milliseconds to wait first. Alone, it only makes the store slow. */
-  delay?: number;
+  /** Time to wait first. Alone, it only makes the store slow. */
+  delayMs?: number;
   /**
-   * Error with which the call rejects; with `truncate`, the error with which the body ends.
+   * Error with which the call rejects; with `truncateAfterBytes`, the error with which the body ends.
    *
    * @default a `BucketCacheError` `ERR_UNAVAILABLE`
    */
   error?: Error;
   /** Number of bytes after which the body of a `get` breaks off with an error, as a broken transfer does. */
-  truncate?: number;
+  truncateAfterBytes?: number;
 }
 
 /** A store that fails on purpose. */
@@ -128,10 +128,10 @@ async function meetFaults(
   // A copy: a test may change the list while a delay runs.
   for (const fault of [...faults]) {
     if (!matches(fault, operation, keys, random)) continue;
-    if (fault.delay !== undefined) await wait(fault.delay, call?.signal);
-    if (fault.truncate !== undefined) {
-      if (breaking === undefined || fault.truncate < (breaking.truncate ?? 0)) breaking = fault;
-    } else if (fault.error !== undefined || fault.delay === undefined) {
+    if (fault.delayMs !== undefined) await wait(fault.delayMs, call?.signal);
+    if (fault.truncateAfterBytes !== undefined) {
+      if (breaking === undefined || fault.truncateAfterBytes < (breaking.truncateAfterBytes ?? 0)) breaking = fault;
+    } else if (fault.error !== undefined || fault.delayMs === undefined) {
       throw fault.error ?? unavailable(`${operation} failed on purpose`, keys[0], store);
     }
   }
@@ -147,11 +147,11 @@ function matches(fault: Fault, operation: Operation, keys: readonly string[], ra
 }
 
 /** Returns an object whose body breaks off. Ways to read it that do not go through `body` are left out. */
-function truncated(found: FoundObject, { truncate = 0, error }: Fault, fallback: Error): FoundObject {
+function truncated(found: FoundObject, { truncateAfterBytes = 0, error }: Fault, fallback: Error): FoundObject {
   const { size, etag, lastModified, contentType, metadata, now, versionId } = found;
   return {
     ...{ size, etag, lastModified, contentType, metadata, now, versionId },
-    body: breakOff(found.body, truncate, error ?? fallback),
+    body: breakOff(found.body, truncateAfterBytes, error ?? fallback),
   };
 }
 
