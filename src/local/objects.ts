@@ -2,7 +2,7 @@ import { checkRange, clipRange } from "../base/range.js";
 import { BucketCacheError } from "../errors.js";
 import type { ByteRange, ObjectHead } from "../types.js";
 
-/** What the stores that keep objects themselves also know: the dev server sends it on. */
+/** The head of an object in a store that keeps objects itself. */
 export interface LocalHead extends ObjectHead {
   cacheControl: string | undefined;
 }
@@ -36,7 +36,7 @@ export async function drain(
   }
 }
 
-/** Whether an object is still the one that a reader has. One of the very same bytes has the same ETag, and may end earlier. */
+/** Tells whether an object is still the one that a reader has. A new entry of the same bytes has the same ETag. */
 export function isUnmodified(
   head: Pick<ObjectHead, "etag" | "lastModified">,
   ifNoneMatch: string | undefined,
@@ -68,9 +68,10 @@ export function rangeWithin(
 }
 
 /**
- * The conditions of a write or a delete against what is there now. A store must not await between this and the change.
+ * Checks the conditions of a write or a delete against the current object. A store must not await between this and the
+ * change.
  *
- * @throws BucketCacheError `ERR_CONFLICT`
+ * @throws BucketCacheError `ERR_CONFLICT` when a condition fails
  */
 export function checkConditions(
   current: { etag: string } | undefined,
@@ -86,21 +87,21 @@ export function checkConditions(
   }
 }
 
-/** User metadata as S3 returns it: names in lower case. */
+/** Returns user metadata as S3 does: with names in lower case. */
 export function lowerCaseNames(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-/** What a store answers to a body that is not the one announced (S3's 400 `BadDigest`). */
+/** Makes the error of a body that is not the one announced (S3's 400 `BadDigest`). */
 export function wrongDigest(details: { key: string; store: string }): BucketCacheError {
   return new BucketCacheError(
     "ERR_STORE",
-    "the body does not have the announced SHA-256; nothing was written",
+    "the body does not have the announced SHA-256, so nothing was written: send the right body or digest",
     details,
   );
 }
 
-/** The order of the keys' UTF-8 bytes, as S3 lists. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
+/** Compares keys by their UTF-8 bytes, as S3 lists them. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
 export function compareUtf8(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
   for (let i = 0; i < end; i++) {

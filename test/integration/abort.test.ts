@@ -1,7 +1,8 @@
 import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { heard } from "../support/stores.js";
 
 const MIB = 1 << 20;
 

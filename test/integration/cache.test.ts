@@ -3,7 +3,8 @@ import { PutObjectCommand } from "@aws-sdk/client-s3";
 import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { heard } from "../support/stores.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;

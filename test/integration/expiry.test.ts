@@ -5,7 +5,8 @@ import { s3Store } from "bucketcache/s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { startProxy, type FaultProxy, type Passed } from "../support/proxy.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { heard } from "../support/stores.js";
 
 interface Server extends Pick<TestBucket, "bucket" | "options" | "client"> {
   stop(): Promise<unknown>;
@@ -165,13 +166,12 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     await putEnded("k");
     const both = [open(), open()];
     let arrived = 0;
-    let go = () => {};
-    const together = new Promise<void>((resolve) => (go = resolve));
+    const together = deferred();
     const values = await Promise.all(
       both.map((cache, index) =>
         cache.getOrSet("k", async () => {
-          if (++arrived === 2) go();
-          await together;
+          if (++arrived === 2) together.resolve();
+          await together.promise;
           return `by ${index}`;
         }),
       ),

@@ -5,7 +5,8 @@ import type { Body, Progress } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
-import { deferred, textOf } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { textOf } from "../support/stores.js";
 
 const MIB = 1 << 20;
 

@@ -52,13 +52,6 @@ export async function until(condition: () => Promise<boolean> | boolean, what: s
   }
 }
 
-/** A promise with its ends outside. Older runtimes lack `Promise.withResolvers`. */
-export function deferred<T = void>(): { promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
-  let ends!: Omit<ReturnType<typeof deferred<T>>, "promise">;
-  const promise = new Promise<T>((resolve, reject) => (ends = { resolve, reject }));
-  return { promise, ...ends };
-}
-
 const cut = (text: string): string => (text.length > 400 ? `${text.slice(0, 400)}…` : text);
 
 function show(value: unknown): string {
