@@ -36,9 +36,7 @@ await build({
   ...options,
   stdin: {
     // What is loaded when needed elsewhere is at hand here.
-    contents: [...forNode.map((target) => sourceOf(target.default)), "src/cache/engine.ts"]
-      .map((file) => `export * from "./${file}";`)
-      .join("\n"),
+    contents: forNode.map((target) => `export * from "./${sourceOf(target.default)}";`).join("\n"),
     resolveDir: process.cwd(),
   },
   outfile: "dist/node/all.js",

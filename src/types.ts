@@ -131,8 +131,6 @@ export interface Entry<T> {
   createdAt: Date | undefined;
   /** Undefined when the entry never expires. */
   expiresAt: Date | undefined;
-  /** Expired, and served all the same. */
-  stale: boolean;
   /** Bytes of the stored object, after compression. */
   size: number;
   /** The store's name for this version of the object, in quotes. */
@@ -219,8 +217,6 @@ export interface CacheEvents {
     key: string;
     /** The layer that answered. */
     source: "memory" | "store";
-    /** Expired, and served all the same. */
-    stale: boolean;
     /** Milliseconds. */
     duration: number;
   };
