@@ -23,7 +23,7 @@ import type {
   WrapOptions,
 } from "../types.js";
 import { joinTabs } from "./concurrency/tabs.js";
-import { bulk, grants, streams } from "./edges.js";
+import { rare } from "./edges.js";
 import { get, getEntry, getOrSet, has } from "./entries.js";
 import { resolveEntry, resolveSettings } from "./settings.js";
 import { type CacheState, newState } from "./state.js";
@@ -82,12 +82,12 @@ class TwoLevelCache implements Cache {
 
   async getStream(key: string, options: StreamOptions = {}): Promise<ReadableStream<Bytes> | undefined> {
     const objectKey = this.#objectKey(key);
-    return streams(({ getStream }) => getStream(this.#state, objectKey, options));
+    return rare(({ getStream }) => getStream(this.#state, objectKey, options));
   }
 
   async getResponse(key: string, options: StreamOptions = {}): Promise<Response | undefined> {
     const objectKey = this.#objectKey(key);
-    return streams(({ getResponse }) => getResponse(this.#state, objectKey, options));
+    return rare(({ getResponse }) => getResponse(this.#state, objectKey, options));
   }
 
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
@@ -117,7 +117,7 @@ class TwoLevelCache implements Cache {
   ): Promise<ReadableStream<Bytes>> {
     if (typeof load !== "function") throw new TypeError("getOrSetStream needs a function that opens the stream");
     const objectKey = this.#objectKey(key);
-    return streams(({ getOrSetStream }) => getOrSetStream(this.#state, objectKey, load, options));
+    return rare(({ getOrSetStream }) => getOrSetStream(this.#state, objectKey, load, options));
   }
 
   async has(key: string, options: CallOptions = {}): Promise<boolean> {
@@ -156,17 +156,17 @@ class TwoLevelCache implements Cache {
   }
 
   async *list(options: CallOptions & { prefix?: string } = {}): AsyncGenerator<ListedObject, undefined> {
-    return yield* await bulk(async ({ list }) => list(this.#state, options));
+    return yield* await rare(async ({ list }) => list(this.#state, options));
   }
 
   async clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void> {
-    return bulk(({ clear }) => clear(this.#state, options));
+    return rare(({ clear }) => clear(this.#state, options));
   }
 
   async presign(key: string, options: PresignOptions = {}): Promise<Grant> {
     const objectKey = this.#objectKey(key);
     options.signal?.throwIfAborted();
-    return grants(({ presignEntry }) => presignEntry(this.#state, objectKey, options));
+    return rare(({ presignEntry }) => presignEntry(this.#state, objectKey, options));
   }
 
   stats(): CacheStats {

@@ -10,7 +10,7 @@ import type {
   WrappedMethods,
   WrapOptions,
 } from "../types.js";
-import { grants } from "./edges.js";
+import { rare } from "./edges.js";
 import { stateOf } from "./lifetime.js";
 import { accept, find, type Identity, load, type LoadRequest, refresh } from "./load.js";
 import type { MemoryNode } from "./memory/lru.js";
@@ -166,7 +166,7 @@ class WrappedFunction {
         const request = self.#request(invocation(this, args));
         const { signal, expiresIn } = call;
         const options = { ...(signal && { signal }), ...(expiresIn !== undefined && { expiresIn }) };
-        return grants(({ presignResult }) => presignResult(state, request, options));
+        return rare(({ presignResult }) => presignResult(state, request, options));
       },
       with(options: BoundOptions): Wrapped<Function> {
         if (options.expiresIn !== undefined) toSeconds(options.expiresIn, "expiresIn");

@@ -125,11 +125,6 @@ export function hasMarker(cacheControl: string | null | undefined): boolean {
   return /(?:^|,)[\t ]*bucketcache=1[\t ]*(?:,|$)/i.test(cacheControl ?? "");
 }
 
-/** Whether an entry is past its end, at an instant of the store's time. Both in Unix seconds. */
-export function isExpired(expiresAt: number | undefined, nowSeconds: number): boolean {
-  return expiresAt !== undefined && nowSeconds >= expiresAt;
-}
-
 type Item = number | { token: string } | { base64: string };
 
 const isNumber = (value: Item | undefined): value is number => typeof value === "number";

@@ -1,5 +1,5 @@
 /**
- * gzip by node:zlib where there is one, else by the platform's streams.
+ * Compresses values by node:zlib where there is one, else by the platform's streams.
  *
  * Measured on JSON, Node 20, microseconds a call (the zlib column is the synchronous call; the asynchronous one costs
  * 50 to 100 more, and leaves the event loop free):
@@ -21,11 +21,12 @@ import { toBytes } from "../base/bytes.js";
 import { BucketCacheError } from "../errors.js";
 import { isNode, nodeBuiltin } from "../base/runtime.js";
 import type { Bytes } from "../types.js";
-import { type ZlibEngine, throughZlib } from "./zlib.js";
+import type { ZlibEngine } from "./zlib.js";
 
-const LEVEL = 6;
-/** Up to here the work takes less of the event loop's time than a thread costs: about half a millisecond. */
-const ZLIB_SYNC = 32_768;
+export const LEVEL = 6;
+/** Bytes up to which the work takes less of the event loop's time than a thread costs: about half a millisecond. */
+const ZLIB_SYNC_BYTES = 32_768;
+
 interface Zlib {
   gzip(data: Uint8Array, options: object, done: (error: Error | null, result: Uint8Array) => void): void;
   gzipSync(data: Uint8Array, options: object): Uint8Array;
@@ -40,13 +41,13 @@ interface Inflated {
   engine: { bytesWritten: number };
 }
 
-const zlib = (): Zlib | undefined => nodeBuiltin<Zlib>("node:zlib");
+export const zlib = (): Zlib | undefined => nodeBuiltin<Zlib>("node:zlib");
 
-/** gzip at level 6, without a time in its header: equal bytes in give equal bytes out on one runtime. */
+/** Compresses at level 6, without a time in the header: equal bytes in give equal bytes out on one runtime. */
 export function gzip(data: Bytes): Bytes | Promise<Bytes> {
   const node = zlib();
   if (node !== undefined) {
-    if (data.byteLength <= ZLIB_SYNC) return toBytes(node.gzipSync(data, { level: LEVEL }));
+    if (data.byteLength <= ZLIB_SYNC_BYTES) return toBytes(node.gzipSync(data, { level: LEVEL }));
     return new Promise((resolve, reject) => {
       node.gzip(data, { level: LEVEL, chunkSize: 262_144 }, (error, result) =>
         error ? reject(error) : resolve(toBytes(result)),
@@ -57,8 +58,8 @@ export function gzip(data: Bytes): Bytes | Promise<Bytes> {
 }
 
 /**
- * Undoes gzip and checks its checksum. Never inflates much more than `maxBytes`. Of several members in a row, which
- * gzip allows and nobody here writes, only node:zlib reads more than the first; the platform's streams refuse them.
+ * Undoes gzip and checks its checksum. Never inflates much more than `maxBytes`. Gzip allows several members in a row,
+ * which this library never writes: node:zlib reads them all, and the platform's streams refuse all but the first.
  *
  * @throws BucketCacheError `ERR_TOO_LARGE` beyond `maxBytes`; Error, saying what is wrong, when the data is damaged,
  *   cut off or followed by anything else.
@@ -78,7 +79,7 @@ async function gunzipNode(node: Zlib, data: Bytes, maxBytes: number): Promise<By
   };
   try {
     const { buffer, engine } =
-      data.byteLength <= ZLIB_SYNC
+      data.byteLength <= ZLIB_SYNC_BYTES
         ? node.gunzipSync(data, options)
         : await new Promise<Inflated>((resolve, reject) => {
             node.gunzip(data, { ...options, chunkSize: 262_144 }, (error, result) =>
@@ -96,45 +97,18 @@ async function gunzipNode(node: Zlib, data: Bytes, maxBytes: number): Promise<By
   }
 }
 
-/** gzip as it flows. Reads its source only as fast as it is read; errors and cancellation pass through unchanged. */
-export function gzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  const node = zlib();
-  if (node !== undefined)
-    return throughZlib(source, node.createGzip({ level: LEVEL, chunkSize: 65_536 }), streamDamage);
-  return native(source, new CompressionStream("gzip"));
-}
-
-/**
- * Undoes gzip as it flows. The source's own errors pass through unchanged; damaged data is a `BucketCacheError`
- * `ERR_DAMAGED`, and the source is cancelled.
- */
-export function gunzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  const node = zlib();
-  return node === undefined
-    ? native(source, new DecompressionStream("gzip"))
-    : throughZlib(source, node.createGunzip({ chunkSize: 65_536 }), streamDamage);
-}
-
-/** Whether content of this type is worth compressing as it flows, before any of it was seen. */
-export function compressible(contentType: string): boolean {
-  const type = (contentType.split(";")[0] ?? "").trim().toLowerCase();
-  return /^text\/|[/+-](json|jsonl|ndjson|json-seq|xml|xhtml|html|csv|javascript|ecmascript|typescript|yaml|toml|sql|sh|graphql|rtf|wasm|x-www-form-urlencoded|tar|bmp|ttf|otf)$|^application\/postscript$/.test(
-    type,
-  );
-}
-
-/** A stream through a platform's transform, whose own errors are damage. */
-function native(
+/** Streams through a platform's transform. Errors of the transform are damage; those of the source pass unchanged. */
+export function native(
   source: ReadableStream<Bytes>,
   transform: CompressionStream | DecompressionStream,
 ): ReadableStream<Bytes> {
   const reader = source.getReader();
   const writer = (transform.writable as WritableStream<Bytes>).getWriter();
   const output = (transform.readable as ReadableStream<Bytes>).getReader();
-  let own: { error: unknown } | undefined;
+  let sourceError: { error: unknown } | undefined;
   let started = false;
 
-  // Not pipeThrough: there the source's error comes out as the transform's, and is told of a cancellation too late.
+  // pipeThrough would not do: it passes the source's error on as the transform's, and cancels the source too late.
   const feed = async (): Promise<void> => {
     for (;;) {
       await writer.ready;
@@ -142,7 +116,7 @@ function native(
       try {
         chunk = await reader.read();
       } catch (error) {
-        own = { error };
+        sourceError = { error };
         return writer.abort(error);
       }
       if (chunk.done) return writer.close();
@@ -153,7 +127,7 @@ function native(
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
-        // A transform that fails tells it on its readable side too.
+        // A transform that fails also fails its readable side.
         if (!started) feed().catch(() => {});
         started = true;
         try {
@@ -161,7 +135,7 @@ function native(
           if (done) controller.close();
           else controller.enqueue(value);
         } catch (error) {
-          if (own !== undefined) throw own.error;
+          if (sourceError !== undefined) throw sourceError.error;
           const failure = streamDamage(error);
           reader.cancel(failure).catch(() => {});
           throw failure;
@@ -180,7 +154,7 @@ function damage(reason: string, cause?: unknown): Error {
   return new Error(`damaged gzip data: ${reason}`, { cause });
 }
 
-function streamDamage(cause: unknown): BucketCacheError {
+export function streamDamage(cause: unknown): BucketCacheError {
   const reason = cause instanceof Error ? cause.message.replace(/^damaged gzip data: /, "") : String(cause);
   return new BucketCacheError("ERR_DAMAGED", `damaged gzip data: ${reason}; write the entry again`, { cause });
 }

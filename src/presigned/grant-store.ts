@@ -2,7 +2,7 @@
 import { readAll } from "../base/body.js";
 import type { StoreClock } from "../base/clock.js";
 import { parseMetadata } from "../entry/entry.js";
-import { gunzipStream } from "../entry/gzip.js";
+import { gunzipStream } from "../entry/gzip-stream.js";
 import type { SignedRequest } from "../types.js";
 import { conditionHeaders, type Operation } from "../s3/operations.js";
 import { failure } from "../s3/refusal.js";

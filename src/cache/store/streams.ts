@@ -1,5 +1,5 @@
 /** Reads and loads bodies that may be too large for memory. Loaded when there is first work for it. */
-import { gunzipStream } from "../../entry/gzip.js";
+import { gunzipStream } from "../../entry/gzip-stream.js";
 import { BucketCacheError } from "../../errors.js";
 import type {
   Body,

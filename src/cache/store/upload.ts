@@ -1,11 +1,11 @@
 /** Uploads bodies that may be too large for memory. Loaded when there is first a body to be stored. */
 import { isBrowser } from "../../base/runtime.js";
-import { compressible, gzipStream } from "../../entry/gzip.js";
+import { compressible, gzipStream } from "../../entry/gzip-stream.js";
 import type { Bytes, WriteCondition } from "../../types.js";
 import type { EntryPolicy } from "../settings.js";
 import type { CacheState } from "../state.js";
 import type { Upload } from "./body.js";
-import { putObject, type WriteOptions } from "./write.js";
+import { putObject, type WriteOptions } from "./put.js";
 
 /** A body that is to be written. */
 export interface BodyWrite {

@@ -1,11 +1,9 @@
-/** Writes entries: values and bodies that a caller sets, and values that a load has computed. */
+/** Writes entries in order: values and bodies that a caller sets, and values that a load has computed. */
 import { untilAborted } from "../../base/abort.js";
 import type { Encoded } from "../../entry/codec.js";
-import { cacheControl, formatMetadata, headerText, newNonce } from "../../entry/entry.js";
-import { gzip } from "../../entry/gzip.js";
-import type { Body, Bytes, CallOptions, SetOptions, WriteCondition, WrittenObject } from "../../types.js";
+import type { Body, CallOptions, SetOptions, WriteCondition } from "../../types.js";
 import type { Operation } from "../concurrency/write-order.js";
-import { uploads } from "../edges.js";
+import { rare, writing } from "../edges.js";
 import { decide } from "../failure.js";
 import type { EntryInfo } from "../memory/lru.js";
 import { type CachedValue, type IsolatedValue, unkept } from "../memory/memory.js";
@@ -13,29 +11,9 @@ import { type EntryPolicy, resolveEntry } from "../settings.js";
 import type { CacheState } from "../state.js";
 import { toUpload } from "./body.js";
 import type { Snapshot } from "./encode.js";
-import { ifUnchanged } from "./read.js";
-
-/** Bytes from which gzip is tried on values. Below, the gain is smaller than the smallest billing unit and costs CPU. */
-const COMPRESS_FROM_BYTES = 1024;
-
-/** Options of a caller that go into the request. */
-export type WriteOptions = Pick<SetOptions, "signal" | "onProgress" | "cacheControl" | "contentType">;
-
-/** An object that is to be written, besides its body. */
-export interface ObjectWrite {
-  key: string;
-  codec: string;
-  contentType: string;
-  compressed: boolean;
-  ttlSeconds: number | undefined;
-  /** When the value came to be, in local milliseconds. */
-  sinceMs: number;
-  keyHash: string | undefined;
-  condition: WriteCondition;
-}
 
 /** A value that is to be written. */
-interface ValueWrite {
+export interface ValueWrite {
   key: string;
   encoded: Encoded;
   policy: EntryPolicy;
@@ -63,7 +41,7 @@ export function setValue(
     if (!encoded.converted) memory.keep(key, isolated, weight, infoBefore(state, write));
   }
   const work = replace(state, operation, options.signal, async () => {
-    const { info, isNewest } = await putValue(state, write, options);
+    const { info, isNewest } = await writing(({ putValue }) => putValue(state, write, options));
     if (!isNewest || encoded.converted) memory.delete(key);
     else if (!operation.superseded) memory.keep(key, isolated, weight, info);
     reporting.stored(key, info.size, startedAt);
@@ -84,7 +62,7 @@ export function setBody(state: CacheState, key: string, body: Body, options: Set
   const operation = beginWrite(state, key);
   memory.delete(key);
   const work = replace(state, operation, options.signal, async () => {
-    const size = await uploads(({ putBody }) => putBody(state, { key, upload, policy, condition: {} }, options));
+    const size = await rare(({ putBody }) => putBody(state, { key, upload, policy, condition: {} }, options));
     if (!operation.superseded) memory.delete(key);
     reporting.stored(key, size, startedAt);
   });
@@ -208,7 +186,7 @@ function writeLoaded(
   return concurrency.inTurn(key, async () => {
     if (operation.superseded) return settleLoaded(state, loaded, "superseded", early);
     try {
-      const { info } = await putValue(state, write, { signal: loaded.call.signal });
+      const { info } = await writing(({ putValue }) => putValue(state, write, { signal: loaded.call.signal }));
       concurrency.supersedeReads(key, operation);
       const result = settleLoaded(state, loaded, "written", info);
       reporting.stored(key, info.size, startedAt);
@@ -239,68 +217,8 @@ function settleLoaded(
   return unkept(isolated, info);
 }
 
-/**
- * Puts a value, and once more where the first answer of the store tells that the entry got a wrong end. `isNewest` is
- * false when another process has overwritten it between the two.
- */
-async function putValue(
-  state: CacheState,
-  write: ValueWrite,
-  options: WriteOptions,
-): Promise<{ info: EntryInfo; isNewest: boolean }> {
-  const { settings, store } = state;
-  options.signal?.throwIfAborted();
-  const { body, compressed } = await compress(write);
-  const { key, encoded, policy, sinceMs, keyHash, condition } = write;
-  const contentType = options.contentType ?? encoded.contentType;
-  const object: ObjectWrite = {
-    key,
-    codec: encoded.codec,
-    contentType,
-    compressed,
-    ttlSeconds: policy.ttlSeconds,
-    sinceMs,
-    keyHash,
-    condition,
-  };
-  const wasClockKnown = store.clock.known;
-  let isNewest = true;
-  let written = await putObject(state, object, body, options);
-  if (policy.ttlSeconds !== undefined && !wasClockKnown && store.isClockOff) {
-    try {
-      written = await putObject(state, { ...object, condition: ifUnchanged(written.etag) }, body, options);
-    } catch (error) {
-      // A `set` that was overwritten at once was a `set` all the same. A load, whose write has a condition, yields.
-      const isSet = condition.ifMatch === undefined && condition.ifNoneMatch === undefined;
-      if (!isSet || decide("correct", error, settings) !== "yield") throw error;
-      isNewest = false;
-    }
-  }
-  const { etag, lastModified, expiresAt } = written;
-  const info: EntryInfo = {
-    // Computed again, because the store's time may be known only now.
-    ...infoBefore(state, write),
-    size: body.byteLength,
-    etag,
-    lastModified,
-    contentType,
-    ...(expiresAt !== undefined && { expiresAt }),
-  };
-  return { info, isNewest };
-}
-
-async function compress({ encoded, policy }: ValueWrite): Promise<{ body: Bytes; compressed: boolean }> {
-  const { body } = encoded;
-  const always = policy.compress === true;
-  if (always || (policy.compress === "auto" && body.byteLength >= COMPRESS_FROM_BYTES)) {
-    const gzipped = await gzip(body);
-    if (always || gzipped.byteLength < body.byteLength) return { body: gzipped, compressed: true };
-  }
-  return { body, compressed: false };
-}
-
 /** Returns what is known of an entry before the store has it. */
-function infoBefore({ store }: CacheState, { encoded, policy, sinceMs, keyHash }: ValueWrite): EntryInfo {
+export function infoBefore({ store }: CacheState, { encoded, policy, sinceMs, keyHash }: ValueWrite): EntryInfo {
   const createdAt = store.timeOf(sinceMs);
   return {
     createdAt,
@@ -311,30 +229,4 @@ function infoBefore({ store }: CacheState, { encoded, policy, sinceMs, keyHash }
     contentType: encoded.contentType,
     keyHash,
   };
-}
-
-/** Puts an object with the metadata and headers of an entry. All writes of a cache come through here. */
-export function putObject(
-  { store }: Pick<CacheState, "store">,
-  object: ObjectWrite,
-  body: Bytes | Blob | ReadableStream<Bytes>,
-  options: WriteOptions,
-): Promise<WrittenObject> {
-  const { key, codec, ttlSeconds, compressed, keyHash } = object;
-  const created = store.timeOf(object.sinceMs);
-  return store.put(key, body, {
-    contentType: headerText(object.contentType, "contentType"),
-    cacheControl: cacheControl(options.cacheControl),
-    metadata: formatMetadata({
-      created,
-      codec,
-      nonce: newNonce(),
-      ...(keyHash !== undefined && { key: keyHash }),
-      expiresAt: ttlSeconds === undefined ? undefined : created + ttlSeconds,
-      compressed,
-    }),
-    ...object.condition,
-    ...(options.signal && { signal: options.signal }),
-    ...(options.onProgress && { onProgress: options.onProgress }),
-  });
 }
