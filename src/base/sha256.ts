@@ -15,13 +15,13 @@ interface NodeCrypto {
   hash?(name: string, data: string, encoding: "hex"): string;
 }
 
-/** SHA-256 as signatures need it: at once on Node, where it costs a tenth of WebCrypto's promises. */
+/** SHA-256 for signatures. On Node it is synchronous, which costs a tenth of WebCrypto's promises. */
 export interface Sha256 {
-  /** In lower-case hexadecimal. */
+  /** Returns the hash in lower-case hexadecimal. */
   hash(text: string): string | Promise<string>;
-  /** The HMAC, in lower-case hexadecimal. */
+  /** Returns the HMAC in lower-case hexadecimal. */
   hmac(key: Bytes, text: string): string | Promise<string>;
-  /** HMAC after HMAC, each the key of the next. */
+  /** Returns the last of a chain of HMACs, each of which is the key of the next. */
   derive(secret: string, parts: readonly string[]): Bytes | Promise<Bytes>;
 }
 
@@ -63,7 +63,7 @@ function hex(bytes: ArrayBuffer): string {
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Base64 SHA-256, as `x-amz-checksum-sha256` takes it. */
+/** Returns base64 SHA-256, as `x-amz-checksum-sha256` takes it. */
 export async function checksum(body: Bytes): Promise<string> {
   const node = nodeBuiltin<NodeCrypto>("node:crypto");
   if (node !== undefined) return node.createHash("sha256").update(body).digest("base64");

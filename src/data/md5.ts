@@ -1,11 +1,11 @@
 import { utf8 } from "../base/bytes.js";
 
-// RFC 1321. WebCrypto has no MD5, and node:crypto refuses it under FIPS. It only spreads keys: what an entry belongs
-// to is told by a SHA-256 beside it, so a collision is a miss.
+// RFC 1321. WebCrypto has no MD5, and node:crypto refuses it under FIPS. MD5 only spreads keys: a SHA-256 beside it tells
+// which function an entry belongs to, so a collision is a miss.
 const SHIFTS = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
 let constants: Int32Array | undefined;
 
-/** The MD5 of a text's UTF-8 bytes, or of bytes, in lower-case hexadecimal. */
+/** Returns the MD5 of bytes, or of a text's UTF-8 bytes, in lower-case hexadecimal. */
 export function md5(data: string | Uint8Array): string {
   const bytes = typeof data === "string" ? utf8(data) : data;
   // Math.sin is not the same to the last bit everywhere; the closest of these products to a whole number is 0.015 away.

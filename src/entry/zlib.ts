@@ -1,7 +1,7 @@
 import { isNode } from "../base/runtime.js";
 import type { Bytes } from "../types.js";
 
-/** What is used of a `node:zlib` transform, without Node's types. */
+/** The part of a `node:zlib` transform that is used here, without Node's types. */
 export interface ZlibEngine {
   on(event: "readable" | "end" | "drain" | "close", listener: () => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
@@ -9,13 +9,13 @@ export interface ZlibEngine {
   end(): void;
   read(): Uint8Array | null;
   destroy(): void;
-  /** What it took of its input. */
+  /** Bytes of the input that it has taken. */
   readonly bytesWritten: number;
 }
 
 /**
- * A stream through a `node:zlib` transform: more than twice as fast as Node's own `DecompressionStream`, because its
- * chunks are larger. Back-pressure reaches the source; the source's errors pass unchanged; cancelling cancels it.
+ * Streams through a `node:zlib` transform. This is more than twice as fast as Node's `DecompressionStream`, because the
+ * chunks are larger. Back-pressure reaches the source, its errors pass unchanged, and cancelling cancels it.
  */
 export function throughZlib(
   source: ReadableStream<Bytes>,

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Lifespan } from "../lifetime.js";
 
-/** The facts about an entry besides its value. */
+/** Facts about an entry besides its value. */
 export interface EntryInfo {
   /** Unix seconds; undefined for objects that other programs wrote. */
   createdAt: number | undefined;

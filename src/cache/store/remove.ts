@@ -25,7 +25,7 @@ async function removeBatch(state: CacheState, keys: readonly string[], call: Cal
   // One request takes the place of each key in the order of its writes: it waits for those before it, and those after wait.
   const earlier = Promise.all(keys.map((key) => concurrency.writesOf(key)));
   let request: Promise<void> | undefined;
-  // Begun by the first key whose turn comes, so that somebody hears of its failure, whoever has left meanwhile.
+  // Begun by the first key whose turn comes, so that its failure is heard even when every caller has left meanwhile.
   const send = (): Promise<void> => (request ??= earlier.then(() => store.objects.deleteMany?.(keys, { signal })));
   await Promise.all(keys.map((key) => removeBy(state, key, signal, send)));
 }
