@@ -46,6 +46,11 @@ export function isPastEnd(state: string): boolean {
   return state === "stale" || state === "ended";
 }
 
+/** Tells whether a read may open an entry in this state. None past its end is opened, since none is served. */
+export function isReadable(state: string): boolean {
+  return state === "fresh" || state === "due";
+}
+
 /** Returns the lifespan of an object that the store has just answered with; `expiresAt` is in Unix seconds. */
 export function lifespanOf(expiresAt: number | undefined): Lifespan {
   // Rounded, so that seconds with a fraction become the milliseconds that were written.

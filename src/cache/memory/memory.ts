@@ -1,6 +1,6 @@
 import type { StoreTime } from "../../base/clock.js";
 import type { Reporting } from "../events.js";
-import { isPastEnd, type LifetimePolicy, type LifetimeState, stateOf } from "../lifetime.js";
+import { isPastEnd, isReadable, type LifetimePolicy, type LifetimeState, stateOf } from "../lifetime.js";
 import type { Settings } from "../settings.js";
 import { copyOf, freezeDeep } from "./isolation.js";
 import { type EntryInfo, Lru, type MemoryNode } from "./lru.js";
@@ -57,7 +57,7 @@ export class MemoryLayer {
     const { lru } = this;
     if (lru === undefined) return undefined;
     const node = lru.peek(key);
-    if (node === undefined || this.isPastEnd(node)) {
+    if (node === undefined || !isReadable(this.stateOf(node))) {
       this.#reporting.counters.memory.misses++;
       return undefined;
     }

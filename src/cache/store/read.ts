@@ -8,7 +8,7 @@ import { BucketCacheError, isBucketCacheError } from "../../errors.js";
 import type { Bytes, CallOptions, FoundObject, ObjectHead, WriteCondition } from "../../types.js";
 import type { Operation } from "../concurrency/write-order.js";
 import { decide } from "../failure.js";
-import { isPastEnd, type LifetimeState, lifespanOf, stateOf } from "../lifetime.js";
+import { isPastEnd, isReadable, type LifetimeState, lifespanOf, stateOf } from "../lifetime.js";
 import type { EntryInfo, MemoryNode } from "../memory/lru.js";
 import type { CachedValue } from "../memory/memory.js";
 import type { CacheState } from "../state.js";
@@ -148,7 +148,7 @@ async function open(
     ended: entry.state === "ended" ? found : undefined,
     state: entry.state,
   };
-  if (entry.state !== "fresh") {
+  if (!isReadable(entry.state)) {
     await discardBody(found);
     return answer;
   }
