@@ -1,6 +1,6 @@
 /**
- * A two-level cache: a bounded LRU in memory in front of a bucket on S3 or any S3-compatible store. The same in Node,
- * edge runtimes and browsers.
+ * A two-level cache: a bounded LRU in memory in front of a bucket on S3 or any S3-compatible store. It works the same in
+ * Node, edge runtimes and browsers.
  *
  * @module bucketcache
  */

@@ -53,7 +53,7 @@ describe("explicit entries", () => {
     const { cache, other, store } = twoCaches();
     await cache.set("k", { a: 1 }, { ttl: 60 });
     const { etag } = (await store.head("cache/k"))!;
-    const expected = { key: "k", value: { a: 1 }, stale: false, size: 7, etag, contentType: "application/json" };
+    const expected = { key: "k", value: { a: 1 }, size: 7, etag, contentType: "application/json" };
     expect(await cache.getEntry("k")).toMatchObject({ ...expected, source: "memory" });
     expect(await other.getEntry("k")).toMatchObject({ ...expected, source: "store" });
     const entry = (await other.getEntry("k"))!;

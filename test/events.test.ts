@@ -66,7 +66,7 @@ describe("events", () => {
     await other.get("nothing");
     vi.useRealTimers();
     expect(sets).toEqual([{ key: "k", size: 100, duration: 40 }]);
-    expect(hits).toEqual([{ key: "k", source: "store", stale: false, duration: 30 }]);
+    expect(hits).toEqual([{ key: "k", source: "store", duration: 30 }]);
     expect(misses).toEqual([{ key: "nothing", duration: 0 }]);
   });
 

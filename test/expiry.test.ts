@@ -36,7 +36,6 @@ describe("the life of an entry", () => {
     expect(await cache.getEntry("k")).toMatchObject({
       createdAt: new Date(START),
       expiresAt: new Date(START + 90_000),
-      stale: false,
     });
   });
 

@@ -1,7 +1,7 @@
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { gzipSync } from "node:zlib";
-import { BucketCacheError, isBucketCacheError, type ErrorCode, type ObjectStore } from "bucketcache";
+import { BucketCacheError, type Cache, isBucketCacheError, type ErrorCode, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { faultyStore } from "bucketcache/testing";
 import { heard, twoCaches, putForeign, watchedStore } from "./support/stores.js";
@@ -416,5 +416,48 @@ describe("errors", () => {
     const fn = vi.fn(() => 1);
     await expect(cache.wrap(fn, { name: "f" }).presign()).rejects.toMatchObject({ code: "ERR_UNSUPPORTED" });
     expect(fn).not.toHaveBeenCalled();
+  });
+});
+
+describe("a deletion that is aborted while it waits for an earlier write", () => {
+  test.each([
+    ["deleteMany", (cache: Cache, signal: AbortSignal) => cache.deleteMany(["k"], { signal })],
+    ["delete", (cache: Cache, signal: AbortSignal) => cache.delete("k", { signal })],
+    ["clear", (cache: Cache, signal: AbortSignal) => cache.clear({ all: true, signal })],
+  ] as const)("%s rejects with the reason, and no other promise rejects unheard", async (_name, remove) => {
+    const { cache, store } = twoCaches();
+    await cache.set("k", 0);
+    const put = store.hold("put");
+    const setting = cache.set("k", 1);
+    await put.reached;
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const removing = remove(cache, controller.signal);
+    controller.abort(reason);
+    await expect(removing).rejects.toBe(reason);
+    put.open();
+    await setting;
+    await cache.flush();
+    expect(await cache.get("k")).toBe(1);
+  });
+
+  test("of entries in batches, a clear that is aborted during a batch rejects once", async () => {
+    const { cache, store } = twoCaches();
+    await cache.set("k", 0);
+    const listing = store.hold("list", "after");
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const clearing = cache.clear({ all: true, signal: controller.signal });
+    await listing.reached;
+    const put = store.hold("put");
+    const setting = cache.set("k", 1);
+    await put.reached;
+    listing.open();
+    await new Promise((resolve) => setImmediate(resolve));
+    controller.abort(reason);
+    await expect(clearing).rejects.toBe(reason);
+    put.open();
+    await setting;
+    expect(await cache.get("k")).toBe(1);
   });
 });

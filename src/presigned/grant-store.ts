@@ -3,7 +3,7 @@ import { readAll } from "../base/body.js";
 import type { StoreClock } from "../base/clock.js";
 import { essenceOf, OCTET_STREAM } from "../base/media-type.js";
 import { parseMetadata } from "../entry/entry.js";
-import { gunzipStream } from "../entry/gzip.js";
+import { gunzipStream } from "../entry/gzip-stream.js";
 import type { BucketCacheError } from "../errors.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { metadataOf } from "../s3/header-names.js";
