@@ -7,5 +7,5 @@
 export { createCache } from "./cache/cache.js";
 export { cached } from "./cache/wrap.js";
 export { cacheKey } from "./data/key.js";
-export { BucketCacheError, type ErrorCode, isBucketCacheError } from "./errors.js";
+export { BucketCacheError, type ErrorCode, type ErrorDetails, isBucketCacheError, type RetryHint } from "./errors.js";
 export type * from "./types.js";

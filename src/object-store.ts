@@ -190,15 +190,32 @@ export interface BucketSigner {
     parts: readonly UploadedPart[],
     condition: WriteCondition,
     options?: CallOptions & { entry?: string },
-  ): Promise<{ etag: string }>;
+  ): Promise<{
+    /** The ETag of the object. */
+    etag: string;
+  }>;
   /** Ends an upload and removes its parts. One that is gone already is no error. */
   abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
   /** Lists the parts that the store has. */
-  listParts(key: string, uploadId: string, options?: CallOptions): Promise<(UploadedPart & { size: number })[]>;
+  listParts(
+    key: string,
+    uploadId: string,
+    options?: CallOptions,
+  ): Promise<
+    (UploadedPart & {
+      /** The size of the part, in bytes. */
+      size: number;
+    })[]
+  >;
   /** Lists one page of the objects below a prefix; `cursor` is undefined on the last. */
   listPage(
     prefix: string,
     cursor?: string,
     options?: CallOptions,
-  ): Promise<{ objects: ListedObject[]; cursor: string | undefined }>;
+  ): Promise<{
+    /** The objects, in the order of their keys. */
+    objects: ListedObject[];
+    /** The place where the next page begins. */
+    cursor: string | undefined;
+  }>;
 }
