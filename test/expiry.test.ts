@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BucketCacheError } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
-import { deferred, heard, make, putForeign, stored, textOf, watchedStore } from "./support/stores.js";
+import { deferred } from "./support/deferred.js";
+import { recordEvents, openCaches, putForeign, readObject, textOf, watchedStore } from "./support/stores.js";
 
 const START = new Date("2026-11-22T12:00:00Z").getTime();
 
@@ -12,7 +13,7 @@ const pass = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
 
 describe("the life of an entry", () => {
   test("ends when now reaches expires_at, in both layers, and not before", async () => {
-    const { cache, other } = make();
+    const { cache, other } = openCaches();
     await cache.set("k", "v", { ttl: 10 });
     pass(9.999);
     expect(await cache.getEntry("k")).toMatchObject({ value: "v", source: "memory" });
@@ -25,7 +26,7 @@ describe("the life of an entry", () => {
   });
 
   test("stands in the metadata as Unix seconds", async () => {
-    const { cache, store } = make();
+    const { cache, store } = openCaches();
     await cache.set("k", "v", { ttl: "90s" });
     const { metadata } = (await store.head("cache/k"))!;
     expect(metadata["expires_at"]).toBe(String(START / 1000 + 90));
@@ -40,7 +41,7 @@ describe("the life of an entry", () => {
   });
 
   test("is for ever without a ttl, and with Infinity over the cache's ttl", async () => {
-    const { cache, store } = make({ ttl: "1m" });
+    const { cache, store } = openCaches({ ttl: "1m" });
     await cache.set("k", "v", { ttl: Infinity });
     expect((await store.head("cache/k"))!.metadata).not.toHaveProperty("expires_at");
     pass(1e9);
@@ -51,7 +52,7 @@ describe("the life of an entry", () => {
   });
 
   test("an entry that is reloaded into memory keeps its end", async () => {
-    const { cache, other } = make();
+    const { cache, other } = openCaches();
     await cache.set("k", "v", { ttl: 100 });
     pass(60);
     expect(await other.get("k")).toBe("v");
@@ -62,7 +63,7 @@ describe("the life of an entry", () => {
   });
 
   test("a function result lives as long as ttl says, by value and arguments", async () => {
-    const { cache } = make();
+    const { cache } = openCaches();
     let calls = 0;
     const wrapped = cache.wrap((n: number) => ({ n, call: ++calls }), { name: "f", ttl: ({ n }, again) => n + again });
     await wrapped(5);
@@ -75,7 +76,7 @@ describe("the life of an entry", () => {
   test.each([0, -1, NaN, "", "10", "1 h", "0s", "-1s", "1y", null, {}, 5n])(
     "%s is no ttl: a TypeError that names it, and nothing is stored",
     async (ttl) => {
-      const { cache, store } = make();
+      const { cache, store } = openCaches();
       const bad = { ttl: ttl as number };
       await expect(cache.set("k", 1, bad)).rejects.toThrow(/ttl must be/);
       await expect(cache.set("k", new Blob(["a"]), bad)).rejects.toThrow(/ttl must be/);
@@ -84,13 +85,13 @@ describe("the life of an entry", () => {
       await expect(cache.getOrSetStream("k", () => new Blob(["a"]), bad)).rejects.toThrow(/ttl must be/);
       expect(() => cache.wrap(() => 1, { name: "a", ...bad })).toThrow(/ttl must be/);
       await expect(cache.wrap(() => 1, { name: "b", ttl: () => ttl as number })()).rejects.toThrow(/ttl must be/);
-      expect(() => make({ store, ...bad })).toThrow(/ttl must be/);
+      expect(() => openCaches({ store, ...bad })).toThrow(/ttl must be/);
       expect(store.operations()).not.toContain("put");
     },
   );
 
   test("a ttl function that throws rejects the call with its error", async () => {
-    const { cache, store } = make();
+    const { cache, store } = openCaches();
     const reason = new Error("no idea");
     const ttl = () => {
       throw reason;
@@ -102,7 +103,7 @@ describe("the life of an entry", () => {
 });
 
 describe("an expired object", () => {
-  const readers: [string, (cache: ReturnType<typeof make>["cache"]) => Promise<unknown>][] = [
+  const readers: [string, (cache: ReturnType<typeof openCaches>["cache"]) => Promise<unknown>][] = [
     ["get", (cache) => cache.get("k")],
     ["getEntry", (cache) => cache.getEntry("k")],
     ["getStream", (cache) => cache.getStream("k")],
@@ -112,8 +113,8 @@ describe("an expired object", () => {
   ];
 
   test.each(readers)("is deleted on its first expired read: %s", async (_name, read) => {
-    const { cache, other, store } = make();
-    const expired = heard(other, "expire");
+    const { cache, other, store } = openCaches();
+    const expired = recordEvents(other, "expire");
     await cache.set("k", "v", { ttl: 10 });
     const { etag } = (await store.head("cache/k"))!;
     pass(10);
@@ -125,29 +126,29 @@ describe("an expired object", () => {
   });
 
   test("is told of once, also where memory held it", async () => {
-    const { cache } = make();
-    const told = heard(cache, "expire");
+    const { cache } = openCaches();
+    const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     pass(10);
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
     expect(await cache.get("k")).toBeUndefined();
-    expect(told).toEqual([{ key: "k" }]);
+    expect(expired).toEqual([{ key: "k" }]);
     expect(cache.stats().memory.entries).toBe(0);
   });
 
   test("is told of where only memory still held it", async () => {
-    const { cache, other } = make();
-    const told = heard(cache, "expire");
+    const { cache, other } = openCaches();
+    const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     await other.delete("k");
     pass(10);
     expect(await cache.get("k")).toBeUndefined();
-    expect(told).toEqual([{ key: "k" }]);
+    expect(expired).toEqual([{ key: "k" }]);
   });
 
   test("its reader does not wait for that, and waitUntil does", async () => {
-    const { cache, other, store } = make();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "v", { ttl: 10 });
     pass(10);
     const gate = store.hold("head");
@@ -161,7 +162,7 @@ describe("an expired object", () => {
   });
 
   test("a value written before the HEAD survives", async () => {
-    const { cache, other, store } = make();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "old", { ttl: 10 });
     pass(10);
     const gate = store.hold("head");
@@ -175,7 +176,7 @@ describe("an expired object", () => {
   });
 
   test("the very same bytes written before the HEAD survive", async () => {
-    const { cache, other, store } = make();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "same", { ttl: 10 });
     pass(10);
     const gate = store.hold("head");
@@ -189,8 +190,8 @@ describe("an expired object", () => {
   });
 
   test("a value written between HEAD and DELETE survives where the store honours If-Match", async () => {
-    const { cache, other, store } = make();
-    const errors = heard(other, "error");
+    const { cache, other, store } = openCaches();
+    const errors = recordEvents(other, "error");
     await cache.set("k", "old", { ttl: 10 });
     pass(10);
     const gate = store.hold("delete");
@@ -204,7 +205,7 @@ describe("an expired object", () => {
   });
 
   test("a set of this process waits for the deletion, and survives", async () => {
-    const { cache, other, store } = make();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "old", { ttl: 10 });
     pass(10);
     // A store that ignores If-Match, as MinIO does.
@@ -217,11 +218,11 @@ describe("an expired object", () => {
     gate.open();
     await setting;
     await other.flush();
-    expect((await stored(store, "cache/k"))?.bytes).toEqual(new TextEncoder().encode("new"));
+    expect((await readObject(store, "cache/k"))?.bytes).toEqual(new TextEncoder().encode("new"));
   });
 
   test("of a versioned bucket is deleted by its version", async () => {
-    const { cache, other, store } = make();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "v", { ttl: 10 });
     const head = store.head;
     store.head = async (...args) => {
@@ -237,7 +238,7 @@ describe("an expired object", () => {
   });
 
   test("stays with deleteExpired: false", async () => {
-    const { cache, other, store } = make({ deleteExpired: false });
+    const { cache, other, store } = openCaches({ deleteExpired: false });
     await cache.set("k", "v", { ttl: 10 });
     pass(10);
     expect(await other.get("k")).toBeUndefined();
@@ -246,7 +247,7 @@ describe("an expired object", () => {
   });
 
   test("stays until deleteGrace is over, and is a miss all the same", async () => {
-    const { cache, other, store } = make({ deleteGrace: "1m" });
+    const { cache, other, store } = openCaches({ deleteGrace: "1m" });
     await cache.set("k", "v", { ttl: 10 });
     pass(69);
     expect(await other.get("k")).toBeUndefined();
@@ -260,7 +261,7 @@ describe("an expired object", () => {
 
   test("is not deleted by a function about to overwrite it, nor by who reads meanwhile", async () => {
     for (const name of ["f", "f<g>"]) {
-      const { cache, other, store } = make();
+      const { cache, other, store } = openCaches();
       const values = ["first"];
       const gate = deferred<string>();
       const fn = () => values.pop() ?? gate.promise;
@@ -283,8 +284,8 @@ describe("an expired object", () => {
 
   test("is left alone, without trouble, by those who may not delete", async () => {
     for (const code of ["ERR_FORBIDDEN", "ERR_UNSUPPORTED"] as const) {
-      const { cache, other, store } = make();
-      const errors = heard(other, "error");
+      const { cache, other, store } = openCaches();
+      const errors = recordEvents(other, "error");
       await cache.set("k", "v", { ttl: 10 });
       store.delete = () => Promise.reject(new BucketCacheError(code, "you may not"));
       pass(10);
@@ -296,8 +297,8 @@ describe("an expired object", () => {
   });
 
   test("a deletion that fails otherwise is told", async () => {
-    const { cache, other, store } = make();
-    const errors = heard(other, "error");
+    const { cache, other, store } = openCaches();
+    const errors = recordEvents(other, "error");
     await cache.set("k", "v", { ttl: 10 });
     store.delete = () => Promise.reject(new Error("reset"));
     pass(10);
@@ -307,7 +308,7 @@ describe("an expired object", () => {
   });
 
   test("of a Python program goes the same way", async () => {
-    const { cache, store } = make();
+    const { cache, store } = openCaches();
     await putForeign(store, "cache/k", "old", { expires_at: String(START / 1000 - 0.5) });
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
@@ -316,8 +317,8 @@ describe("an expired object", () => {
 
   test("whose end is malformed is damaged: a miss, told, never for ever, and not deleted", async () => {
     for (const end of ["soon", "", "NaN", "Infinity", "1e99", "0x10"]) {
-      const { cache, store } = make();
-      const errors = heard(cache, "error");
+      const { cache, store } = openCaches();
+      const errors = recordEvents(cache, "error");
       await putForeign(store, "cache/k", "v", { expires_at: end });
       expect(await cache.get("k")).toBeUndefined();
       expect(await textOf(await cache.getStream("k"))).toBeUndefined();
@@ -333,31 +334,30 @@ describe("a wrong local clock", () => {
   /** A store whose own time is right, seen by a process whose clock is `error` seconds off. */
   function skewed(error: number) {
     const inner = memoryStore();
-    const right = make({ store: Object.assign(watchedStore(inner), { skew: 0 }) });
-    const wrong = make({ store: Object.assign(watchedStore(inner), { skew: -error * 1000 }) });
-    /** Runs with the wrong clock. */
-    const there = async <T>(work: () => Promise<T>): Promise<T> => {
+    const right = openCaches({ store: Object.assign(watchedStore(inner), { skew: 0 }) });
+    const wrong = openCaches({ store: Object.assign(watchedStore(inner), { skew: -error * 1000 }) });
+    const withWrongClock = async <T>(work: () => Promise<T>): Promise<T> => {
       vi.setSystemTime(Date.now() + error * 1000);
       const result = await work();
       vi.setSystemTime(Date.now() - error * 1000);
       return result;
     };
-    return { right: right.cache, wrong: wrong.cache, there, store: right.store };
+    return { right: right.cache, wrong: wrong.cache, withWrongClock, store: right.store };
   }
 
   test.each([7200, -7200, 3, -3])("of %d s neither prolongs nor shortens an entry that is read", async (error) => {
-    const { right, wrong, there } = skewed(error);
+    const { right, wrong, withWrongClock } = skewed(error);
     await right.set("k", "v", { ttl: 60 });
     pass(59);
-    expect(await there(() => wrong.get("k"))).toBe("v");
-    expect(await there(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
+    expect(await withWrongClock(() => wrong.get("k"))).toBe("v");
+    expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
     pass(1);
-    expect(await there(() => wrong.get("k"))).toBeUndefined();
+    expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });
 
   test.each([7200, -7200])("of %d s neither prolongs nor shortens an entry that is loaded", async (error) => {
-    const { right, wrong, there, store } = skewed(error);
-    await there(async () => {
+    const { right, wrong, withWrongClock, store } = skewed(error);
+    await withWrongClock(async () => {
       await wrong.set("teaches", 1);
       await wrong.has("teaches");
       await wrong.get("nothing");
@@ -367,23 +367,23 @@ describe("a wrong local clock", () => {
     expect((await store.head("cache/k"))!.metadata["expires_at"]).toBe(String(Date.now() / 1000 + 60));
     pass(59);
     expect(await right.get("k")).toBe("v");
-    expect(await there(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
+    expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
     pass(1);
     expect(await right.get("k")).toBeUndefined();
-    expect(await there(() => wrong.get("k"))).toBeUndefined();
+    expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });
 
   test("a stream that is the very first thing stored asks for the time first", async () => {
-    const { right, wrong, there, store } = skewed(7200);
+    const { right, wrong, withWrongClock, store } = skewed(7200);
     await right.set("k", "old");
-    await there(() => wrong.set("k", new Blob(["v"]), { ttl: 60 }));
+    await withWrongClock(() => wrong.set("k", new Blob(["v"]), { ttl: 60 }));
     expect((await store.head("cache/k"))!.metadata["expires_at"]).toBe(String(Date.now() / 1000 + 60));
   });
 
   test("a difference of up to two seconds is none", async () => {
-    const { right, wrong, there } = skewed(1.9);
+    const { right, wrong, withWrongClock } = skewed(1.9);
     await right.set("k", "v", { ttl: 60 });
-    expect(await there(() => wrong.get("k"))).toBe("v");
-    expect(await there(() => wrong.set("own", "v", { ttl: 1 }).then(() => wrong.get("own")))).toBe("v");
+    expect(await withWrongClock(() => wrong.get("k"))).toBe("v");
+    expect(await withWrongClock(() => wrong.set("own", "v", { ttl: 1 }).then(() => wrong.get("own")))).toBe("v");
   });
 });

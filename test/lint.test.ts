@@ -95,18 +95,18 @@ const complaints = (async () => {
   return lint(folder);
 })();
 
-const of = async (index: number) =>
+const complaintsAbout = async (index: number) =>
   [...(await complaints)]
     .filter(([file]) => file.split("/").includes(String(index)))
     .flatMap(([, messages]) => messages);
 
 test.each(refused.map(([why], index) => [why, index] as const))("the lint rule refuses: %s", async (_, index) => {
-  expect(await of(index)).toHaveLength(1);
+  expect(await complaintsAbout(index)).toHaveLength(1);
 });
 
 test.each(allowed.map(([file, text], index) => [file, text, index] as const))(
   "the lint rule accepts in %s: %s",
   async (_file, _text, index) => {
-    expect(await of(refused.length + index)).toEqual([]);
+    expect(await complaintsAbout(refused.length + index)).toEqual([]);
   },
 );

@@ -236,8 +236,8 @@ test("a browser of Playwright's that lacks libraries gets them where it may, and
   const { chromium } = await import("playwright");
   const executable = chromium.executablePath();
   expect(executable).toContain(folder);
-  const there = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
-  program(relative(folder, executable), there);
+  const needsLibraries = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
+  program(relative(folder, executable), needsLibraries);
   if (process.platform === "linux") {
     await expect(ensureBrowsers(["chromium"])).rejects.toThrow(
       /Why: chromium of Playwright does not start[^]*What to do: [^]*install --with-deps/,

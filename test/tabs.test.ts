@@ -33,10 +33,10 @@ test("a function run anew in one tab is told to the other when the store has its
   let runs = 0;
   const one = createCache({ store, write: "background" });
   const two = createCache({ store: inner });
-  const here = one.wrap(() => ++runs, { name: "shared" });
-  const there = two.wrap(() => -1, { name: "shared" });
+  const inFirstTab = one.wrap(() => ++runs, { name: "shared" });
+  const inSecondTab = two.wrap(() => -1, { name: "shared" });
 
-  await here();
+  await inFirstTab();
   const settle = async () => {
     const flushed = one.flush();
     await vi.waitUntil(async () => {
@@ -45,14 +45,14 @@ test("a function run anew in one tab is told to the other when the store has its
     });
   };
   await settle();
-  expect(await there()).toBe(1);
+  expect(await inSecondTab()).toBe(1);
 
-  expect(await here.refresh()).toBe(2);
+  expect(await inFirstTab.refresh()).toBe(2);
   // The other tab asks while the write is under way, and keeps what it gets: until it is told.
   await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(await there()).toBe(1);
+  expect(await inSecondTab()).toBe(1);
   await settle();
-  await vi.waitFor(async () => expect(await there()).toBe(2));
+  await vi.waitFor(async () => expect(await inSecondTab()).toBe(2));
   await one.close();
   await two.close();
 });

@@ -5,7 +5,8 @@ import { s3Store } from "bucketcache/s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { startProxy, type FaultProxy, type Passed } from "../support/proxy.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { recordEvents } from "../support/stores.js";
 
 interface Server extends Pick<TestBucket, "bucket" | "options" | "client"> {
   stop(): Promise<unknown>;
@@ -76,26 +77,26 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     return cache;
   }
 
-  const where = (key: string) => ({ Bucket: server.bucket, Key: prefix + key });
+  const locate = (key: string) => ({ Bucket: server.bucket, Key: prefix + key });
   const past = (seconds: number) => String(Date.now() / 1000 - seconds);
   const ENTRY = "v=1, created=1.0, codec=text, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:";
 
   /** What somebody wrote `ago` seconds before, and which has ended. */
   const putEnded = (key: string, ago = 60, body = "ended") =>
     server.client.send(
-      new PutObjectCommand({ ...where(key), Body: body, Metadata: { entry: ENTRY, expires_at: past(ago) } }),
+      new PutObjectCommand({ ...locate(key), Body: body, Metadata: { entry: ENTRY, expires_at: past(ago) } }),
     );
   /** Another process writes, without any proxy. */
   const putNew = (key: string, body = "newer") =>
-    server.client.send(new PutObjectCommand({ ...where(key), Body: body, Metadata: { entry: ENTRY } }));
+    server.client.send(new PutObjectCommand({ ...locate(key), Body: body, Metadata: { entry: ENTRY } }));
   const exists = (key: string) =>
-    server.client.send(new HeadObjectCommand(where(key))).then(
+    server.client.send(new HeadObjectCommand(locate(key))).then(
       () => true,
       () => false,
     );
   const textAt = async (key: string) =>
-    (await server.client.send(new GetObjectCommand(where(key)))).Body?.transformToString();
-  const asked = () => proxy.requests.map(({ method }) => method);
+    (await server.client.send(new GetObjectCommand(locate(key)))).Body?.transformToString();
+  const requestMethods = () => proxy.requests.map(({ method }) => method);
 
   const on = (method: string, act: (request: Passed) => unknown, when: "before" | "after") => {
     let done = false;
@@ -118,14 +119,14 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
   test.each(READS)("is a miss for %s, which deletes the object and does not wait for that", async (_name, read) => {
     await putEnded("k");
     const cache = open();
-    const deleted = heard(cache, "delete");
-    const expired = heard(cache, "expire");
+    const deleted = recordEvents(cache, "delete");
+    const expired = recordEvents(cache, "expire");
     const gate = deferred();
     proxy.hook = ({ index }) => (index === 1 ? { before: () => gate.promise } : undefined);
     expect(await read(cache)).toBeUndefined();
     gate.resolve();
     await cache.flush();
-    expect(asked().slice(1)).toEqual(["HEAD", "DELETE"]);
+    expect(requestMethods().slice(1)).toEqual(["HEAD", "DELETE"]);
     expect(await exists("k")).toBe(false);
     expect(deleted).toEqual([{ key: "k" }]);
     expect(expired).toEqual([{ key: "k" }]);
@@ -136,7 +137,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const cache = open();
     await Promise.all(Array.from({ length: 50 }, () => cache.get("k")));
     await cache.flush();
-    expect(asked()).toEqual(["GET", "HEAD", "DELETE"]);
+    expect(requestMethods()).toEqual(["GET", "HEAD", "DELETE"]);
   });
 
   test("ends at its time in the bucket and in memory: it does not start a new life there", async () => {
@@ -156,7 +157,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const cache = open();
     expect(await cache.getOrSet("k", () => "computed")).toBe("computed");
     await cache.flush();
-    expect(asked()).toEqual(["GET", "PUT"]);
+    expect(requestMethods()).toEqual(["GET", "PUT"]);
     expect(proxy.requests[1]?.headers["if-match"]).toBe(ETag);
     expect(await textAt("k")).toBe("computed");
   });
@@ -194,7 +195,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const cache = open();
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
-    expect(asked()).toEqual(["GET", "HEAD"]);
+    expect(requestMethods()).toEqual(["GET", "HEAD"]);
     expect(await cache.get("k")).toBe("newer");
   });
 
@@ -204,7 +205,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const cache = open();
     await cache.get("k");
     await cache.flush();
-    expect(asked()).toEqual(["GET", "HEAD"]);
+    expect(requestMethods()).toEqual(["GET", "HEAD"]);
     expect(await cache.get("k")).toBe("same");
   });
 
@@ -213,7 +214,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const other = open();
     on("HEAD", () => other.delete("k"), "before");
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     await cache.get("k");
     await cache.flush();
     expect(errors).toEqual([]);
@@ -228,7 +229,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
       await putEnded("k");
       on("DELETE", () => putNew("k"), "before");
       const cache = open();
-      const errors = heard(cache, "error");
+      const errors = recordEvents(cache, "error");
       expect(await cache.get("k")).toBeUndefined();
       await cache.flush();
       const deletion = proxy.requests.find(({ method }) => method === "DELETE");
@@ -273,7 +274,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     const refused = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
     proxy.hook = ({ method }) => (method === "DELETE" ? { answer: refused } : undefined);
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
     expect(errors).toEqual([]);
@@ -284,9 +285,9 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
     "is not known where the end is %s: the entry is damaged, told, and not deleted",
     async (end) => {
       const Metadata = { entry: ENTRY, expires_at: end };
-      await server.client.send(new PutObjectCommand({ ...where("k"), Body: "x", Metadata }));
+      await server.client.send(new PutObjectCommand({ ...locate("k"), Body: "x", Metadata }));
       const cache = open();
-      const errors = heard(cache, "error");
+      const errors = recordEvents(cache, "error");
       expect(await cache.get("k")).toBeUndefined();
       await cache.flush();
       expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_DAMAGED" } }]);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
 
-const here = cacheBucket();
+const fixture = cacheBucket();
 let folder: string;
 
 beforeAll(() => {
@@ -42,9 +42,9 @@ async function loadedBy(program: string, env: Record<string, string> = {}): Prom
     const { prefix, options } = JSON.parse(process.argv[2]);
     const cache = createCache({ store: s3Store(options), prefix });
     ${program}`);
-  const { bucket, endpoint, credentials } = here.bucket.options;
+  const { bucket, endpoint, credentials } = fixture.bucket.options;
   const options = "AWS_PROFILE" in env ? { bucket, endpoint } : { bucket, endpoint, credentials };
-  const data = { prefix: here.prefix, options };
+  const data = { prefix: fixture.prefix, options };
   await made.run(data, { node: ["--import", recorder], env: { ...env, RECORD: record } });
   made.remove();
   const names = readFileSync(record, "utf8").matchAll(/node_modules\/((?:@[^/]+\/)?[^/.][^/]*)/g);
@@ -53,7 +53,7 @@ async function loadedBy(program: string, env: Record<string, string> = {}): Prom
 
 describe("a process", () => {
   test("that reads and writes with static credentials loads no package at all", async () => {
-    await here.open().set("there", { a: 1 });
+    await fixture.open().set("there", { a: 1 });
     const program = `
       if ((await cache.get("there"))?.a !== 1) throw new Error("not read");
       await cache.set("small", "value", { ttl: "1h" });
@@ -78,7 +78,7 @@ describe("a process", () => {
   });
 
   test("that takes credentials from a profile loads client-s3 for them, and no presigner", async () => {
-    const { accessKeyId, secretAccessKey } = here.bucket.options.credentials;
+    const { accessKeyId, secretAccessKey } = fixture.bucket.options.credentials;
     const file = join(folder, "credentials");
     const profile = `[tester]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
     writeFileSync(file, profile);

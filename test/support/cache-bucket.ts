@@ -12,9 +12,9 @@ export interface CacheBucket {
   /** A cache as another process would have it: nothing is shared but the bucket. Its requests pass the proxy. */
   open(options?: Partial<CacheOptions>): Cache;
   /** What was asked of the store, in order. */
-  asked(): string[];
+  requestMethods(): string[];
   /** An object of this test's, for commands of the AWS SDK. */
-  where(key: string): { Bucket: string; Key: string };
+  locate(key: string): { Bucket: string; Key: string };
 }
 
 /** A bucket for the tests of a file, behind a proxy that counts and interferes. */
@@ -59,7 +59,7 @@ export function cacheBucket(): CacheBucket {
       caches.push(cache);
       return cache;
     },
-    asked: () => proxy.requests.map(({ method }) => method),
-    where: (key) => ({ Bucket: bucket.bucket, Key: prefix + key }),
+    requestMethods: () => proxy.requests.map(({ method }) => method),
+    locate: (key) => ({ Bucket: bucket.bucket, Key: prefix + key }),
   };
 }

@@ -8,6 +8,7 @@ import {
   type ObjectStore,
 } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
+import { deferred } from "./deferred.js";
 
 type Operation = "get" | "head" | "put" | "delete" | "deleteMany" | "list";
 
@@ -100,23 +101,11 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
 }
 
 /** Two caches on one store, as two processes have them. */
-export function make<S extends ObjectStore = WatchedStore>(
+export function openCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
   const store = options.store ?? (watchedStore() as unknown as S);
   return { store, cache: createCache({ ...options, store }), other: createCache({ ...options, store }) };
-}
-
-export interface Deferred<T> {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (reason: unknown) => void;
-}
-
-export function deferred<T = void>(): Deferred<T> {
-  const result = {} as Deferred<T>;
-  result.promise = new Promise<T>((resolve, reject) => Object.assign(result, { resolve, reject }));
-  return result;
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
@@ -127,7 +116,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** Everything of one kind that a cache tells. */
-export function heard<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
+export function recordEvents<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
   const events: CacheEvents[E][] = [];
   cache.on(event, (one) => events.push(one));
   return events;
@@ -145,7 +134,10 @@ export async function putForeign(
 }
 
 /** The stored bytes of an object. */
-export async function stored(store: ObjectStore, key: string): Promise<(ObjectHead & { bytes: Bytes }) | undefined> {
+export async function readObject(
+  store: ObjectStore,
+  key: string,
+): Promise<(ObjectHead & { bytes: Bytes }) | undefined> {
   const got = await store.get(key);
   if (typeof got !== "object") return undefined;
   return { ...got, bytes: new Uint8Array(await new Response(got.body).arrayBuffer()) };
