@@ -36,7 +36,7 @@ async function listen(app: Server | RequestListener): Promise<{ origin: string; 
   };
 }
 
-/** What a page does with the handler of any of the examples. */
+/** Does with a handler what a page does, and expects the answers that all of the examples give. */
 async function works(url: string, custom?: typeof fetch): Promise<void> {
   const store = (token: string) =>
     presignedStore({ url, headers: { authorization: `Bearer ${token}` }, ...(custom && { fetch: custom }) });

@@ -108,7 +108,7 @@ describe("a store that is down", () => {
   });
 
   describe("a body that is overwritten while it is read on after a break", () => {
-    /** Whose reads end so, some times. */
+    /** A store whose objects are overwritten while they are read, so many times. */
     function overwriting(times: number): ObjectStore {
       const store = memoryStore();
       return {
@@ -311,7 +311,7 @@ describe("errors", () => {
     const foreign = Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" });
     expect(isBucketCacheError(foreign)).toBe(true);
     expect(isBucketCacheError(new BucketCacheError("ERR_STORE", "x"))).toBe(true);
-    // Of another realm: no instance of this one's Error.
+    // The error is from another realm: it is no instance of this realm's Error.
     const distant: unknown = runInNewContext(
       'Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" })',
     );

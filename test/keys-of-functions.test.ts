@@ -303,7 +303,7 @@ describe("a schema", () => {
     const { cache, other } = openCaches();
     const fn = vi.fn(() => ({ name: "new" }));
     const wrapped = cache.wrap(fn, { name: "f", schema: person });
-    const hits = heardHits(cache);
+    const hits = recordEvents(cache, "hit");
     await other.wrap(() => ({ nom: "old" }), { name: "f" })();
     expect(await wrapped.peek()).toBeUndefined();
     expect(await cache.get(wrapped.keyOf(), { schema: person })).toBeUndefined();
@@ -339,12 +339,6 @@ describe("a schema", () => {
     });
     await expect(cache.get("k", { schema: broken })).rejects.toThrow(RangeError);
   });
-
-  function heardHits(cache: ReturnType<typeof openCaches>["cache"]) {
-    const hits: unknown[] = [];
-    cache.on("hit", (hit) => hits.push(hit));
-    return hits;
-  }
 });
 
 describe("the decorator, called without syntax", () => {

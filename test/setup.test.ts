@@ -11,6 +11,7 @@ import { ensureBrowsers } from "./support/browsers.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { required, runLong, step, withLock } from "./support/tools.js";
+import { deferred } from "./support/deferred.js";
 
 let folder: string;
 let said: string[];
@@ -92,7 +93,7 @@ describe("MinIO is taken from the first place that has it", () => {
 });
 
 describe("a step that fails says which one, why, and what to do:", () => {
-  /** What a step says before it gives up, all three parts of it. */
+  /** Matches the message of a step that gives up: the step, the reason and the remedy. */
   const message = (name: string, why: string, remedy: string) =>
     new RegExp(`^The set-up of the tests failed at: ${name}[^]*\n\nWhy: ${why}[^]*\n\nWhat to do: [^]*${remedy}`);
 
@@ -309,16 +310,16 @@ test("a long command says what it does, and that it goes on", async () => {
 describe("a lock", () => {
   test("lets one in at a time, and the next when that one failed", async () => {
     const order: string[] = [];
-    let leave!: () => void;
+    const leave = deferred();
     const first = withLock("thing", async () => {
       order.push("first in");
-      await new Promise<void>((resolve) => (leave = resolve));
+      await leave.promise;
       order.push("first out");
       throw new Error("failed");
     });
     const second = withLock("thing", async () => order.push("second in"));
     await expect.poll(() => said.join("")).toContain("another run makes thing");
-    leave();
+    leave.resolve();
     await expect(first).rejects.toThrow("failed");
     await second;
     expect(order).toEqual(["first in", "first out", "second in"]);

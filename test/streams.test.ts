@@ -425,33 +425,22 @@ describe("getOrSetStream", () => {
     await expect(cache.getOrSetStream("k", undefined as never)).rejects.toThrow(TypeError);
   });
 
-  test("a newer set wins, and is what the callers get", async () => {
-    const { cache, other } = openCaches();
+  test.each([
+    ["a newer set", "cache"],
+    ["somebody else's newer object", "other"],
+  ] as const)("%s wins, and is what the callers get", async (_, writer) => {
+    const caches = openCaches();
     const gate = deferred<Blob>();
     const started = deferred();
-    const loading = cache.getOrSetStream("k", () => {
+    const loading = caches.cache.getOrSetStream("k", () => {
       started.resolve();
       return gate.promise;
     });
     await started.promise;
-    await cache.set("k", "newer");
+    await caches[writer].set("k", "newer");
     gate.resolve(new Blob(["older"]));
     expect(await textOf(await loading)).toBe("newer");
-    expect(await other.get("k")).toBe("newer");
-  });
-
-  test("somebody else's newer object wins, and is what the callers get", async () => {
-    const { cache, other } = openCaches();
-    const gate = deferred<Blob>();
-    const started = deferred();
-    const loading = cache.getOrSetStream("k", () => {
-      started.resolve();
-      return gate.promise;
-    });
-    await started.promise;
-    await other.set("k", "newer");
-    gate.resolve(new Blob(["older"]));
-    expect(await textOf(await loading)).toBe("newer");
+    expect(await caches.other.get("k")).toBe("newer");
   });
 
   test("without a store the load's own stream is passed on, with an event; or it throws", async () => {

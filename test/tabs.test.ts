@@ -1,6 +1,7 @@
 import { createCache, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { deferred } from "./support/deferred.js";
 
 beforeEach(() => {
   vi.stubGlobal("document", {});
@@ -22,11 +23,12 @@ test("a tab without memory tells the others what it writes", async () => {
 
 test("a function run anew in one tab is told to the other when the store has its result, also in the background", async () => {
   const inner = memoryStore();
-  let release = () => {};
+  let gate = deferred();
   const store: ObjectStore = {
     ...inner,
     async put(...args) {
-      await new Promise<void>((resolve) => (release = resolve));
+      gate = deferred();
+      await gate.promise;
       return inner.put(...args);
     },
   };
@@ -40,7 +42,7 @@ test("a function run anew in one tab is told to the other when the store has its
   const settle = async () => {
     const flushed = one.flush();
     await vi.waitUntil(async () => {
-      release();
+      gate.resolve();
       return Promise.race([flushed.then(() => true), new Promise((resolve) => setTimeout(() => resolve(false), 5))]);
     });
   };

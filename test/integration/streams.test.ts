@@ -269,7 +269,7 @@ describe("a slow side", () => {
     const stream = (await open().getStream("k"))!;
     const reader = stream.getReader();
     await reader.read();
-    // What has left the store without being read sits in the buffers of sockets, and there alone.
+    // Bytes that have left the store and were not read sit in the buffers of sockets, and only there.
     let last = -1;
     await expect
       .poll(

@@ -13,7 +13,7 @@ export type Step = (request: Seen, response: ServerResponse) => unknown;
 /** A server that answers each request by the next step; the last one answers all that follow. */
 export interface Scripted {
   url: string;
-  /** What was asked, in order. */
+  /** Requests, in order. */
   seen: Seen[];
   /** Connections that are open now. */
   sockets: Set<Socket>;

@@ -27,11 +27,11 @@ export interface Gate {
 
 export interface WatchedStore extends ObjectStore {
   calls: Call[];
-  /** What was called, in order: "get", or with `keys` "get k". */
+  /** Names of the operations that were called, in order. */
   operations(): string[];
   /** The next call of this kind waits: before it touches the object, or after, with its answer on the way back. */
   hold(operation: Operation, where?: "before" | "after"): Gate;
-  /** What the store's clock says of itself, as milliseconds to be added to ours; undefined: it tells no time. */
+  /** How far the store's clock is ahead of ours, in milliseconds. Undefined: the store tells no time. */
   skew: number | undefined;
 }
 
@@ -54,7 +54,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
       if (gate?.where !== where) return;
       gate.arrive(call);
       const signal = call.options["signal"] as AbortSignal | undefined;
-      await (signal === undefined ? gate.pass : Promise.race([gate.pass, aborted(signal)]));
+      await (signal === undefined ? gate.pass : Promise.race([gate.pass, rejectOnAbort(signal)]));
     };
     await wait("before");
     const result = await run();
@@ -62,7 +62,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     return result;
   }
 
-  const tell = <T extends ObjectHead>(head: T): T => ({
+  const withTime = <T extends ObjectHead>(head: T): T => ({
     ...head,
     now: store.skew === undefined ? undefined : new Date(Date.now() + store.skew),
   });
@@ -81,12 +81,12 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     get: (key, options) =>
       through("get", key, options, async () => {
         const got = await inner.get(key, options);
-        return typeof got === "object" ? tell(got) : got;
+        return typeof got === "object" ? withTime(got) : got;
       }),
     head: (key, options) =>
       through("head", key, options, async () => {
         const head = await inner.head(key, options);
-        return head && tell(head);
+        return head && withTime(head);
       }),
     put: (key, body, options) => through("put", key, options, () => inner.put(key, body, options)),
     delete: (key, options) => through("delete", key, options, () => inner.delete(key, options)),
@@ -108,14 +108,14 @@ export function openCaches<S extends ObjectStore = WatchedStore>(
   return { store, cache: createCache({ ...options, store }), other: createCache({ ...options, store }) };
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
     signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
   });
 }
 
-/** Everything of one kind that a cache tells. */
+/** Collects all events of one kind from now on. */
 export function recordEvents<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
   const events: CacheEvents[E][] = [];
   cache.on(event, (one) => events.push(one));
@@ -133,7 +133,7 @@ export async function putForeign(
   await store.put(key, bytes, { contentType: "binary/octet-stream", metadata });
 }
 
-/** The stored bytes of an object. */
+/** Returns an object as it is stored, with its bytes. */
 export async function readObject(
   store: ObjectStore,
   key: string,
