@@ -9,16 +9,16 @@ const START = new Date("2026-11-22T12:00:00Z").getTime();
 beforeEach(() => void vi.useFakeTimers({ now: START }));
 afterEach(() => void vi.useRealTimers());
 
-const pass = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
+const advanceClock = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
 
 describe("the life of an entry", () => {
   test("ends when now reaches expires_at, in both layers, and not before", async () => {
     const { cache, other } = openCaches();
     await cache.set("k", "v", { ttl: 10 });
-    pass(9.999);
+    advanceClock(9.999);
     expect(await cache.getEntry("k")).toMatchObject({ value: "v", source: "memory" });
     expect(await other.getEntry("k")).toMatchObject({ value: "v", source: "store" });
-    pass(0.001);
+    advanceClock(0.001);
     expect(await cache.get("k")).toBeUndefined();
     expect(await other.get("k")).toBeUndefined();
     expect(await other.has("k")).toBe(false);
@@ -44,21 +44,21 @@ describe("the life of an entry", () => {
     const { cache, store } = openCaches({ ttl: "1m" });
     await cache.set("k", "v", { ttl: Infinity });
     expect((await store.head("cache/k"))!.metadata).not.toHaveProperty("expires_at");
-    pass(1e9);
+    advanceClock(1e9);
     expect(await cache.get("k")).toBe("v");
     await cache.set("short", "v");
-    pass(60);
+    advanceClock(60);
     expect(await cache.get("short")).toBeUndefined();
   });
 
   test("an entry that is reloaded into memory keeps its end", async () => {
     const { cache, other } = openCaches();
     await cache.set("k", "v", { ttl: 100 });
-    pass(60);
+    advanceClock(60);
     expect(await other.get("k")).toBe("v");
-    pass(39);
+    advanceClock(39);
     expect(await other.getEntry("k")).toMatchObject({ source: "memory", expiresAt: new Date(START + 100_000) });
-    pass(1);
+    advanceClock(1);
     expect(await other.get("k")).toBeUndefined();
   });
 
@@ -67,9 +67,9 @@ describe("the life of an entry", () => {
     let calls = 0;
     const wrapped = cache.wrap((n: number) => ({ n, call: ++calls }), { name: "f", ttl: ({ n }, again) => n + again });
     await wrapped(5);
-    pass(9.9);
+    advanceClock(9.9);
     expect(await wrapped(5)).toEqual({ n: 5, call: 1 });
-    pass(0.1);
+    advanceClock(0.1);
     expect(await wrapped(5)).toEqual({ n: 5, call: 2 });
   });
 
@@ -117,7 +117,7 @@ describe("an expired object", () => {
     const expired = recordEvents(other, "expire");
     await cache.set("k", "v", { ttl: 10 });
     const { etag } = (await store.head("cache/k"))!;
-    pass(10);
+    advanceClock(10);
     expect(await read(other)).toBeUndefined();
     await other.flush();
     expect(await store.head("cache/k")).toBeUndefined();
@@ -129,7 +129,7 @@ describe("an expired object", () => {
     const { cache } = openCaches();
     const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
     expect(await cache.get("k")).toBeUndefined();
@@ -142,7 +142,7 @@ describe("an expired object", () => {
     const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     await other.delete("k");
-    pass(10);
+    advanceClock(10);
     expect(await cache.get("k")).toBeUndefined();
     expect(expired).toEqual([{ key: "k" }]);
   });
@@ -150,7 +150,7 @@ describe("an expired object", () => {
   test("its reader does not wait for that, and waitUntil does", async () => {
     const { cache, other, store } = openCaches();
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     const gate = store.hold("head");
     const given: Promise<unknown>[] = [];
     expect(await other.get("k", { waitUntil: (promise) => given.push(promise) })).toBeUndefined();
@@ -167,7 +167,7 @@ describe("an expired object", () => {
   ])("%s", async (_, old, written) => {
     const { cache, other, store } = openCaches();
     await cache.set("k", old, { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     const gate = store.hold("head");
     expect(await other.get("k")).toBeUndefined();
     await gate.reached;
@@ -182,7 +182,7 @@ describe("an expired object", () => {
     const { cache, other, store } = openCaches();
     const errors = recordEvents(other, "error");
     await cache.set("k", "old", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     const gate = store.hold("delete");
     expect(await other.get("k")).toBeUndefined();
     await gate.reached;
@@ -196,7 +196,7 @@ describe("an expired object", () => {
   test("a set of this process waits for the deletion, and survives", async () => {
     const { cache, other, store } = openCaches();
     await cache.set("k", "old", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     // A store that ignores If-Match, as MinIO does.
     const { delete: remove } = store;
     store.delete = (key, options) => remove(key, { signal: options?.signal });
@@ -218,7 +218,7 @@ describe("an expired object", () => {
       const found = await head(...args);
       return found && { ...found, versionId: "version-1" };
     };
-    pass(10);
+    advanceClock(10);
     await other.get("k");
     await other.flush();
     expect(store.calls.find(({ operation }) => operation === "delete")?.options).toMatchObject({
@@ -229,7 +229,7 @@ describe("an expired object", () => {
   test("stays with deleteExpired: false", async () => {
     const { cache, other, store } = openCaches({ deleteExpired: false });
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(store.operations()).not.toContain("delete");
@@ -238,11 +238,11 @@ describe("an expired object", () => {
   test("stays until deleteGrace is over, and is a miss all the same", async () => {
     const { cache, other, store } = openCaches({ deleteGrace: "1m" });
     await cache.set("k", "v", { ttl: 10 });
-    pass(69);
+    advanceClock(69);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(store.operations()).not.toContain("delete");
-    pass(1);
+    advanceClock(1);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(await store.head("cache/k")).toBeUndefined();
@@ -256,7 +256,7 @@ describe("an expired object", () => {
       const fn = () => values.pop() ?? gate.promise;
       const key = cache.wrap(fn, { name, ttl: 10 }).keyOf();
       await cache.wrap(fn, { name, ttl: 10 })();
-      pass(10);
+      advanceClock(10);
       const reading = store.hold("get", "after");
       const computing = other.wrap(fn, { name, ttl: 10 })();
       await reading.reached;
@@ -277,7 +277,7 @@ describe("an expired object", () => {
       const errors = recordEvents(other, "error");
       await cache.set("k", "v", { ttl: 10 });
       store.delete = () => Promise.reject(new BucketCacheError(code, "you may not"));
-      pass(10);
+      advanceClock(10);
       expect(await other.get("k")).toBeUndefined();
       await other.flush();
       expect(errors).toEqual([]);
@@ -290,7 +290,7 @@ describe("an expired object", () => {
     const errors = recordEvents(other, "error");
     await cache.set("k", "v", { ttl: 10 });
     store.delete = () => Promise.reject(new Error("reset"));
-    pass(10);
+    advanceClock(10);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_UNAVAILABLE", key: "cache/k" } }]);
@@ -337,10 +337,10 @@ describe("a wrong local clock", () => {
   test.each([7200, -7200, 3, -3])("of %d s neither prolongs nor shortens an entry that is read", async (error) => {
     const { right, wrong, withWrongClock } = skewed(error);
     await right.set("k", "v", { ttl: 60 });
-    pass(59);
+    advanceClock(59);
     expect(await withWrongClock(() => wrong.get("k"))).toBe("v");
     expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
-    pass(1);
+    advanceClock(1);
     expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });
 
@@ -354,10 +354,10 @@ describe("a wrong local clock", () => {
       await wrong.getOrSet("k", () => "v", { ttl: 60 });
     });
     expect((await store.head("cache/k"))!.metadata["expires_at"]).toBe(String(Date.now() / 1000 + 60));
-    pass(59);
+    advanceClock(59);
     expect(await right.get("k")).toBe("v");
     expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
-    pass(1);
+    advanceClock(1);
     expect(await right.get("k")).toBeUndefined();
     expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });

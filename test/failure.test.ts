@@ -7,11 +7,11 @@ import { faultyStore } from "bucketcache/testing";
 import { recordEvents, openCaches, putForeign, watchedStore } from "./support/stores.js";
 
 const unhandled: unknown[] = [];
-const note = (reason: unknown) => void unhandled.push(reason);
-beforeEach(() => void process.on("unhandledRejection", note));
+const recordUnhandled = (reason: unknown) => void unhandled.push(reason);
+beforeEach(() => void process.on("unhandledRejection", recordUnhandled));
 afterEach(async () => {
   await new Promise((resolve) => setImmediate(resolve));
-  process.off("unhandledRejection", note);
+  process.off("unhandledRejection", recordUnhandled);
   expect(unhandled.splice(0)).toEqual([]);
 });
 

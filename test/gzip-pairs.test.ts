@@ -28,8 +28,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: true,
   },
   "node:zlib, streams": {
-    write: (data, cuts) => readAll(gzipStreamZlib(zlib, cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamZlib(zlib, cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamZlib(zlib, inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamZlib(zlib, inChunksEndingAt(packed, cuts)), maxBytes),
     strict: true,
   },
   "the platform's streams, whole": {
@@ -38,8 +38,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: false,
   },
   "the platform's streams": {
-    write: (data, cuts) => readAll(gzipStreamNative(cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamNative(cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamNative(inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamNative(inChunksEndingAt(packed, cuts)), maxBytes),
     strict: false,
   },
   fflate: {
@@ -48,8 +48,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: true,
   },
   "fflate, streams": {
-    write: (data, cuts) => readAll(gzipStreamFflate(cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamFflate(cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamFflate(inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamFflate(inChunksEndingAt(packed, cuts)), maxBytes),
     strict: true,
   },
 };
@@ -59,7 +59,7 @@ const STRICT = NAMES.filter((name) => implementation(name).strict);
 const FFLATE = ["fflate", "fflate, streams"];
 
 /** Chunks that end at these offsets, and before them perhaps empty ones. */
-function cut(bytes: Bytes, cuts: readonly number[]): ReadableStream<Bytes> {
+function inChunksEndingAt(bytes: Bytes, cuts: readonly number[]): ReadableStream<Bytes> {
   const ends = [...cuts.map((at) => at % (bytes.byteLength + 1)), bytes.byteLength].sort((a, b) => a - b);
   let at = 0;
   return new ReadableStream<Bytes>(
@@ -312,7 +312,7 @@ describe("a stream through fflate", () => {
           noise(50_000, 9),
         ]);
         for (const cuts of [[], [1, 32_768, 65_536], [at, at + zeros]]) {
-          const packed = await readAll(gzipStreamFflate(cut(plain, cuts)), Infinity);
+          const packed = await readAll(gzipStreamFflate(inChunksEndingAt(plain, cuts)), Infinity);
           expectSameBytes(new Uint8Array(zlibGunzip(packed)), plain);
         }
       }
@@ -326,7 +326,10 @@ describe("a stream through fflate", () => {
       .map((parts) => concat(parts.map(([byte, size, odd]) => new Uint8Array(size).map((_, i) => (odd > 0 && i % (odd * 7) === 0 ? i : byte))))); // prettier-ignore
     await fc.assert(
       fc.asyncProperty(runs, cuts, async (plain, at) => {
-        expectSameBytes(new Uint8Array(zlibGunzip(await readAll(gzipStreamFflate(cut(plain, at)), Infinity))), plain);
+        expectSameBytes(
+          new Uint8Array(zlibGunzip(await readAll(gzipStreamFflate(inChunksEndingAt(plain, at)), Infinity))),
+          plain,
+        );
       }),
       { numRuns: 60 },
     );
@@ -336,7 +339,7 @@ describe("a stream through fflate", () => {
     const plain = utf8(
       Array.from({ length: 20_000 }, (_, i) => `{"id":${i},"name":"place ${(i * 7_919) % 1_009}"}\n`).join(""),
     );
-    const packed = await readAll(gzipStreamFflate(cut(plain, [50_000])), Infinity);
+    const packed = await readAll(gzipStreamFflate(inChunksEndingAt(plain, [50_000])), Infinity);
     expect(packed.byteLength).toBeLessThan(zlibGzip(plain).byteLength * 1.1);
   });
 

@@ -15,7 +15,7 @@ const plain = (bytes: Uint8Array): Bytes => new Uint8Array(bytes);
 const sample = (size: number): Bytes => utf8("all work and no play, ".repeat(size / 22 + 1)).slice(0, size);
 
 /** Chunks of the given sizes in turn. */
-function cut(bytes: Bytes, sizes: readonly number[]): ReadableStream<Bytes> {
+function inChunks(bytes: Bytes, sizes: readonly number[]): ReadableStream<Bytes> {
   let at = 0;
   let turn = 0;
   return new ReadableStream(
@@ -58,7 +58,7 @@ function withoutZlib(): void {
 
 // Node's own CompressionStream reads ahead by thousands of chunks, takes further members and lets zeros pass, against
 // the Compression Streams standard. There it is not what we use; browsers run these promises on theirs.
-function promises({ strict, native = false }: { strict: boolean; native?: boolean }): void {
+function describeGzip({ strict, native = false }: { strict: boolean; native?: boolean }): void {
   test("gives back what it compressed, at sizes on both sides of every threshold", async () => {
     for (const size of [0, 1, 2_000, 5_000, 40_000, 300_000, 1_000_000]) {
       const data = sample(size);
@@ -134,9 +134,9 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
     test("give back what they compressed, however it is cut", async () => {
       const data = sample(300_000);
       for (const sizes of [[300_000], [65_536], [1_000, 1, 70_000], [17]]) {
-        const packed = await readAll(gzipStream(cut(data, sizes)), 1e9);
+        const packed = await readAll(gzipStream(inChunks(data, sizes)), 1e9);
         expectSameBytes(plain(zlibGunzip(packed)), data);
-        expectSameBytes(await readAll(gunzipStream(cut(packed, sizes)), 1e9), data);
+        expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes)), 1e9), data);
       }
     });
 
@@ -214,7 +214,7 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
       ];
       for (const damaged of cases) {
         for (const sizes of [[1e6], [100]]) {
-          const error: unknown = await readAll(gunzipStream(cut(damaged, sizes)), 1e9).catch((e: unknown) => e);
+          const error: unknown = await readAll(gunzipStream(inChunks(damaged, sizes)), 1e9).catch((e: unknown) => e);
           expect(error).toBeInstanceOf(BucketCacheError);
           expect((error as BucketCacheError).code).toBe("ERR_DAMAGED");
           expect((error as BucketCacheError).message).toMatch(/damaged gzip data: ./);
@@ -237,7 +237,7 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
           fc.asyncProperty(
             fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 5 }),
             async (sizes) => {
-              expectSameBytes(await readAll(gunzipStream(cut(packed, sizes)), 1e9), concat(parts));
+              expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes)), 1e9), concat(parts));
             },
           ),
           { numRuns: 20 },
@@ -249,17 +249,17 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
         const packed = plain(zlibGzip(sample(1_000)));
         const padded = concat([packed, new Uint8Array(64)]);
         for (const sizes of [[1e6], [packed.byteLength], [7]]) {
-          expect(await codeOf(readAll(gunzipStream(cut(padded, sizes)), 1e9))).toBe("ERR_DAMAGED");
+          expect(await codeOf(readAll(gunzipStream(inChunks(padded, sizes)), 1e9))).toBe("ERR_DAMAGED");
         }
       });
   });
 }
 
-describe("gzip by node:zlib", () => promises({ strict: true }));
+describe("gzip by node:zlib", () => describeGzip({ strict: true }));
 
 describe("gzip by fflate for what is small, and by the platform's streams", () => {
   withoutZlib();
-  promises({ strict: false, native: true });
+  describeGzip({ strict: false, native: true });
 });
 
 describe("gzip of other programs, without node:zlib", () => {
@@ -305,15 +305,17 @@ describe("gzip of other programs, without node:zlib", () => {
 
   test("is read as a stream, of any number of members", async () => {
     for (const sizes of [[1e6], [17], [1_000, 1]])
-      expectSameBytes(await readAll(gunzipStream(cut(packed, sizes), true), 1e6), concat(parts));
-    expect(await codeOf(readAll(gunzipStream(cut(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe("ERR_DAMAGED");
+      expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes), true), 1e6), concat(parts));
+    expect(await codeOf(readAll(gunzipStream(inChunks(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe(
+      "ERR_DAMAGED",
+    );
   });
 });
 
 describe("gzip by fflate, where the platform has no streams", () => {
   withoutZlib();
   withoutStreams();
-  promises({ strict: true });
+  describeGzip({ strict: true });
 });
 
 describe("compressible", () => {

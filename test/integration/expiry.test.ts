@@ -38,7 +38,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
   const textAt = async (key: string) =>
     (await fixture.bucket.client.send(new GetObjectCommand(locate(key)))).Body?.transformToString();
 
-  const on = (method: string, act: (request: Passed) => unknown, when: "before" | "after") => {
+  const interfereOnce = (method: string, act: (request: Passed) => unknown, when: "before" | "after") => {
     let done = false;
     fixture.proxy.hook = (request) => {
       if (request.method !== method || done) return undefined;
@@ -130,7 +130,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
 
   test("survives when it was written anew before the HEAD", async () => {
     await putEnded("k");
-    on("HEAD", () => putNew("k"), "before");
+    interfereOnce("HEAD", () => putNew("k"), "before");
     const cache = open();
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
@@ -140,7 +140,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
 
   test("survives also with the very same bytes and a new end, written before the HEAD", async () => {
     await putEnded("k", 60, "same");
-    on("HEAD", () => putNew("k", "same"), "before");
+    interfereOnce("HEAD", () => putNew("k", "same"), "before");
     const cache = open();
     await cache.get("k");
     await cache.flush();
@@ -151,7 +151,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
   test("is not deleted when somebody else was faster", async () => {
     await putEnded("k");
     const other = open();
-    on("HEAD", () => other.delete("k"), "before");
+    interfereOnce("HEAD", () => other.delete("k"), "before");
     const cache = open();
     const errors = recordEvents(cache, "error");
     await cache.get("k");
@@ -166,7 +166,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
       : "is lost when it was written anew between HEAD and DELETE: the server ignores If-Match there",
     async () => {
       await putEnded("k");
-      on("DELETE", () => putNew("k"), "before");
+      interfereOnce("DELETE", () => putNew("k"), "before");
       const cache = open();
       const errors = recordEvents(cache, "error");
       expect(await cache.get("k")).toBeUndefined();
@@ -185,7 +185,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
         await putEnded("k");
         const cache = open();
         let setting: Promise<void> | undefined;
-        on(method, () => void (setting = cache.set("k", "mine")), moment);
+        interfereOnce(method, () => void (setting = cache.set("k", "mine")), moment);
         await cache.get("k");
         await cache.flush();
         await setting;
