@@ -80,7 +80,7 @@ describe("explicit entries", () => {
       ["x", true, "true"],
     ] as const) {
       await cache.set("k", value, { compress });
-      const object = (await stored(store, "cache/k"))!;
+      const object = (await readObject(store, "cache/k"))!;
       expect(object.metadata["compressed"]).toBe(expected);
       expect(object.size).toBe(object.bytes.length);
     }
@@ -374,7 +374,7 @@ describe("custom codecs", () => {
         },
       ],
     });
-    const errors = heard(reader, "error");
+    const errors = recordEvents(reader, "error");
     expect(await reader.get("k")).toBeUndefined();
     expect(errors).toMatchObject([{ error: { code: "ERR_DAMAGED", cause: expect.any(RangeError) } }]);
   });

@@ -9,16 +9,16 @@ const START = new Date("2026-11-22T12:00:00Z").getTime();
 beforeEach(() => void vi.useFakeTimers({ now: START }));
 afterEach(() => void vi.useRealTimers());
 
-const pass = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
+const advanceClock = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000);
 
 describe("the life of an entry", () => {
   test("ends when now reaches expires_at, in both layers, and not before", async () => {
     const { cache, other } = twoCaches();
     await cache.set("k", "v", { ttl: 10 });
-    pass(9.999);
+    advanceClock(9.999);
     expect(await cache.getEntry("k")).toMatchObject({ value: "v", source: "memory" });
     expect(await other.getEntry("k")).toMatchObject({ value: "v", source: "store" });
-    pass(0.001);
+    advanceClock(0.001);
     expect(await cache.get("k")).toBeUndefined();
     expect(await other.get("k")).toBeUndefined();
     expect(await other.has("k")).toBe(false);
@@ -43,21 +43,21 @@ describe("the life of an entry", () => {
     const { cache, store } = twoCaches({ ttl: "1m" });
     await cache.set("k", "v", { ttl: Infinity });
     expect((await store.head("cache/k"))!.metadata).not.toHaveProperty("expires_at");
-    pass(1e9);
+    advanceClock(1e9);
     expect(await cache.get("k")).toBe("v");
     await cache.set("short", "v");
-    pass(60);
+    advanceClock(60);
     expect(await cache.get("short")).toBeUndefined();
   });
 
   test("an entry that is reloaded into memory keeps its end", async () => {
     const { cache, other } = twoCaches();
     await cache.set("k", "v", { ttl: 100 });
-    pass(60);
+    advanceClock(60);
     expect(await other.get("k")).toBe("v");
-    pass(39);
+    advanceClock(39);
     expect(await other.getEntry("k")).toMatchObject({ source: "memory", expiresAt: new Date(START + 100_000) });
-    pass(1);
+    advanceClock(1);
     expect(await other.get("k")).toBeUndefined();
   });
 
@@ -66,9 +66,9 @@ describe("the life of an entry", () => {
     let calls = 0;
     const wrapped = cache.wrap((n: number) => ({ n, call: ++calls }), { name: "f", ttl: ({ n }, again) => n + again });
     await wrapped(5);
-    pass(9.9);
+    advanceClock(9.9);
     expect(await wrapped(5)).toEqual({ n: 5, call: 1 });
-    pass(0.1);
+    advanceClock(0.1);
     expect(await wrapped(5)).toEqual({ n: 5, call: 2 });
   });
 
@@ -116,7 +116,7 @@ describe("an expired object", () => {
     const expired = heard(other, "expire");
     await cache.set("k", "v", { ttl: 10 });
     const { etag } = (await store.head("cache/k"))!;
-    pass(10);
+    advanceClock(10);
     expect(await read(other)).toBeUndefined();
     await other.flush();
     expect(await store.head("cache/k")).toBeUndefined();
@@ -128,11 +128,11 @@ describe("an expired object", () => {
     const { cache } = twoCaches();
     const told = heard(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
     expect(await cache.get("k")).toBeUndefined();
-    expect(told).toEqual([{ key: "k" }]);
+    expect(expired).toEqual([{ key: "k" }]);
     expect(cache.stats().memory.entries).toBe(0);
   });
 
@@ -141,15 +141,15 @@ describe("an expired object", () => {
     const told = heard(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     await other.delete("k");
-    pass(10);
+    advanceClock(10);
     expect(await cache.get("k")).toBeUndefined();
-    expect(told).toEqual([{ key: "k" }]);
+    expect(expired).toEqual([{ key: "k" }]);
   });
 
   test("its reader does not wait for that, and waitUntil does", async () => {
     const { cache, other, store } = twoCaches();
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     const gate = store.hold("head");
     const given: Promise<unknown>[] = [];
     expect(await other.get("k", { waitUntil: (promise) => given.push(promise) })).toBeUndefined();
@@ -167,7 +167,7 @@ describe("an expired object", () => {
     const gate = store.hold("head");
     expect(await other.get("k")).toBeUndefined();
     await gate.reached;
-    await cache.set("k", "new", { ttl: 10 });
+    await cache.set("k", written, { ttl: 10 });
     gate.open();
     await other.flush();
     expect(store.operations()).not.toContain("delete");
@@ -192,7 +192,7 @@ describe("an expired object", () => {
     const { cache, other, store } = twoCaches();
     const errors = heard(other, "error");
     await cache.set("k", "old", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     const gate = store.hold("delete");
     expect(await other.get("k")).toBeUndefined();
     await gate.reached;
@@ -206,7 +206,7 @@ describe("an expired object", () => {
   test("a set of this process waits for the deletion, and survives", async () => {
     const { cache, other, store } = twoCaches();
     await cache.set("k", "old", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     // A store that ignores If-Match, as MinIO does.
     const { delete: remove } = store;
     store.delete = (key, options) => remove(key, { signal: options?.signal });
@@ -217,7 +217,7 @@ describe("an expired object", () => {
     gate.open();
     await setting;
     await other.flush();
-    expect((await stored(store, "cache/k"))?.bytes).toEqual(new TextEncoder().encode("new"));
+    expect((await readObject(store, "cache/k"))?.bytes).toEqual(new TextEncoder().encode("new"));
   });
 
   test("of a versioned bucket is deleted by its version", async () => {
@@ -228,7 +228,7 @@ describe("an expired object", () => {
       const found = await head(...args);
       return found && { ...found, versionId: "version-1" };
     };
-    pass(10);
+    advanceClock(10);
     await other.get("k");
     await other.flush();
     expect(store.calls.find(({ operation }) => operation === "delete")?.options).toMatchObject({
@@ -239,7 +239,7 @@ describe("an expired object", () => {
   test("stays with deleteExpired: false", async () => {
     const { cache, other, store } = twoCaches({ deleteExpired: false });
     await cache.set("k", "v", { ttl: 10 });
-    pass(10);
+    advanceClock(10);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(store.operations()).not.toContain("delete");
@@ -248,11 +248,11 @@ describe("an expired object", () => {
   test("stays until deleteGrace is over, and is a miss all the same", async () => {
     const { cache, other, store } = twoCaches({ deleteGrace: "1m" });
     await cache.set("k", "v", { ttl: 10 });
-    pass(69);
+    advanceClock(69);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(store.operations()).not.toContain("delete");
-    pass(1);
+    advanceClock(1);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(await store.head("cache/k")).toBeUndefined();
@@ -266,7 +266,7 @@ describe("an expired object", () => {
       const fn = () => values.pop() ?? gate.promise;
       const key = cache.wrap(fn, { name, ttl: 10 }).keyOf();
       await cache.wrap(fn, { name, ttl: 10 })();
-      pass(10);
+      advanceClock(10);
       const reading = store.hold("get", "after");
       const computing = other.wrap(fn, { name, ttl: 10 })();
       await reading.reached;
@@ -287,7 +287,7 @@ describe("an expired object", () => {
       const errors = heard(other, "error");
       await cache.set("k", "v", { ttl: 10 });
       store.delete = () => Promise.reject(new BucketCacheError(code, "you may not"));
-      pass(10);
+      advanceClock(10);
       expect(await other.get("k")).toBeUndefined();
       await other.flush();
       expect(errors).toEqual([]);
@@ -300,7 +300,7 @@ describe("an expired object", () => {
     const errors = heard(other, "error");
     await cache.set("k", "v", { ttl: 10 });
     store.delete = () => Promise.reject(new Error("reset"));
-    pass(10);
+    advanceClock(10);
     expect(await other.get("k")).toBeUndefined();
     await other.flush();
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_UNAVAILABLE", key: "cache/k" } }]);
@@ -342,22 +342,22 @@ describe("a wrong local clock", () => {
       vi.setSystemTime(Date.now() - error * 1000);
       return result;
     };
-    return { right: right.cache, wrong: wrong.cache, there, store: right.store };
+    return { right: right.cache, wrong: wrong.cache, withWrongClock, store: right.store };
   }
 
   test.each([7200, -7200, 3, -3])("of %d s neither prolongs nor shortens an entry that is read", async (error) => {
-    const { right, wrong, there } = skewed(error);
+    const { right, wrong, withWrongClock } = skewed(error);
     await right.set("k", "v", { ttl: 60 });
-    pass(59);
-    expect(await there(() => wrong.get("k"))).toBe("v");
-    expect(await there(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
-    pass(1);
-    expect(await there(() => wrong.get("k"))).toBeUndefined();
+    advanceClock(59);
+    expect(await withWrongClock(() => wrong.get("k"))).toBe("v");
+    expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
+    advanceClock(1);
+    expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });
 
   test.each([7200, -7200])("of %d s neither prolongs nor shortens an entry that is loaded", async (error) => {
-    const { right, wrong, there, store } = skewed(error);
-    await there(async () => {
+    const { right, wrong, withWrongClock, store } = skewed(error);
+    await withWrongClock(async () => {
       await wrong.set("teaches", 1);
       await wrong.has("teaches");
       await wrong.get("nothing");
@@ -365,25 +365,25 @@ describe("a wrong local clock", () => {
       await wrong.getOrSet("k", () => "v", { ttl: 60 });
     });
     expect((await store.head("cache/k"))!.metadata["expires_at"]).toBe(String(Date.now() / 1000 + 60));
-    pass(59);
+    advanceClock(59);
     expect(await right.get("k")).toBe("v");
-    expect(await there(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
-    pass(1);
+    expect(await withWrongClock(() => wrong.getEntry("k"))).toMatchObject({ source: "memory" });
+    advanceClock(1);
     expect(await right.get("k")).toBeUndefined();
-    expect(await there(() => wrong.get("k"))).toBeUndefined();
+    expect(await withWrongClock(() => wrong.get("k"))).toBeUndefined();
   });
 
   test("a stream that is the very first thing stored asks for the time first", async () => {
-    const { right, wrong, there, store } = skewed(7200);
+    const { right, wrong, withWrongClock, store } = skewed(7200);
     await right.set("k", "old");
-    await there(() => wrong.set("k", new Blob(["v"]), { ttl: 60 }));
+    await withWrongClock(() => wrong.set("k", new Blob(["v"]), { ttl: 60 }));
     expect((await store.head("cache/k"))!.metadata["expires_at"]).toBe(String(Date.now() / 1000 + 60));
   });
 
   test("a difference of up to two seconds is none", async () => {
-    const { right, wrong, there } = skewed(1.9);
+    const { right, wrong, withWrongClock } = skewed(1.9);
     await right.set("k", "v", { ttl: 60 });
-    expect(await there(() => wrong.get("k"))).toBe("v");
-    expect(await there(() => wrong.set("own", "v", { ttl: 1 }).then(() => wrong.get("own")))).toBe("v");
+    expect(await withWrongClock(() => wrong.get("k"))).toBe("v");
+    expect(await withWrongClock(() => wrong.set("own", "v", { ttl: 1 }).then(() => wrong.get("own")))).toBe("v");
   });
 });

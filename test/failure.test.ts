@@ -7,11 +7,11 @@ import { faultyStore } from "bucketcache/testing";
 import { heard, twoCaches, putForeign, watchedStore } from "./support/stores.js";
 
 const unhandled: unknown[] = [];
-const note = (reason: unknown) => void unhandled.push(reason);
-beforeEach(() => void process.on("unhandledRejection", note));
+const recordUnhandled = (reason: unknown) => void unhandled.push(reason);
+beforeEach(() => void process.on("unhandledRejection", recordUnhandled));
 afterEach(async () => {
   await new Promise((resolve) => setImmediate(resolve));
-  process.off("unhandledRejection", note);
+  process.off("unhandledRejection", recordUnhandled);
   expect(unhandled.splice(0)).toEqual([]);
 });
 
@@ -108,7 +108,7 @@ describe("a store that is down", () => {
   });
 
   describe("a body that is overwritten while it is read on after a break", () => {
-    /** Whose reads end so, some times. */
+    /** A store whose objects are overwritten while they are read, so many times. */
     function overwriting(times: number): ObjectStore {
       const store = memoryStore();
       return {
@@ -156,7 +156,7 @@ describe("a store that is down", () => {
       const got = await get(...args);
       return typeof got === "object" ? { ...got, size: got.size + 1 } : got;
     };
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: "cache/k" });
     expect(errors).toEqual([]);
   });
@@ -311,7 +311,7 @@ describe("errors", () => {
     const foreign = Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" });
     expect(isBucketCacheError(foreign)).toBe(true);
     expect(isBucketCacheError(new BucketCacheError("ERR_STORE", "x"))).toBe(true);
-    // Of another realm: no instance of this one's Error.
+    // The error is from another realm: it is no instance of this realm's Error.
     const distant: unknown = runInNewContext(
       'Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" })',
     );

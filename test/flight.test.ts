@@ -396,7 +396,7 @@ describe("waitUntil", () => {
     await started[0];
     expect(new Set(given.map(([n]) => n))).toEqual(new Set([1]));
     gates[0]!.reject(new Error("no luck"));
-    // What is given never rejects: that would be the end of a worker.
+    // Promises given to waitUntil never reject: a rejection would end a worker.
     await Promise.all(given.map(([, promise]) => promise));
     await Promise.allSettled(calls);
   });

@@ -88,15 +88,15 @@ describe("wrap and getOrSet on derived keys", () => {
       const wrapped = cache.wrap(fn, { name: "f" });
       const key = wrapped.keyOf();
       await putForeign(store, key, '"poison"');
-      const hits = heard(cache, "hit");
-      const misses = heard(cache, "miss");
+      const hits = recordEvents(cache, "hit");
+      const misses = recordEvents(cache, "miss");
       expect(await wrapped.peek()).toBeUndefined();
       expect(await (way === "wrap" ? wrapped() : cache.getOrSet(key, fn))).toBe("computed");
       expect(fn).toHaveBeenCalledTimes(1);
       expect(hits).toEqual([]);
       expect(misses.length).toBeGreaterThan(0);
       expect(cache.stats().store).toMatchObject({ hits: 0 });
-      expect((await stored(store, key))!.bytes).toEqual(utf8("computed"));
+      expect((await readObject(store, key))!.bytes).toEqual(utf8("computed"));
     }
   });
 
@@ -123,7 +123,7 @@ describe("what Python reads of ours", () => {
   ])("%s lies plain under its own key", async (_name, value, body) => {
     const { cache, store } = pythonCaches();
     await cache.set("dir/key", value, { ttl: "1h" });
-    const object = (await stored(store, "dir/key"))!;
+    const object = (await readObject(store, "dir/key"))!;
     expect(new TextDecoder().decode(object.bytes)).toBe(body);
     expect(Number(object.metadata["expires_at"])).toBeCloseTo(Date.now() / 1000 + 3600, -1);
     expect(object.metadata).not.toHaveProperty("compressed");

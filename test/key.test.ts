@@ -177,7 +177,7 @@ describe("tags", () => {
   });
 });
 
-/** What a key does not tell apart: the sign of zero. */
+/** Drops the sign of zero, which keys do not tell apart. */
 function withoutSigns(value: unknown): unknown {
   if (value === 0) return 0;
   if (Array.isArray(value)) return value.map(withoutSigns);

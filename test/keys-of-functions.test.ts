@@ -303,7 +303,7 @@ describe("a schema", () => {
     const { cache, other } = twoCaches();
     const fn = vi.fn(() => ({ name: "new" }));
     const wrapped = cache.wrap(fn, { name: "f", schema: person });
-    const hits = heardHits(cache);
+    const hits = recordEvents(cache, "hit");
     await other.wrap(() => ({ nom: "old" }), { name: "f" })();
     expect(await wrapped.peek()).toBeUndefined();
     expect(await cache.get(wrapped.keyOf(), { schema: person })).toBeUndefined();

@@ -114,7 +114,7 @@ describe("a late load never overwrites a newer value", () => {
     await expect.poll(() => calls).toBe(2);
     gates[1]!.resolve("refreshed");
     expect(await refreshing).toBe("refreshed");
-    // Who calls now must not be given what the older load is about to find.
+    // A caller that comes now must not get the result of the older load.
     const later = wrapped();
     gates[0]!.resolve("older");
     expect(await first).toBe("older");

@@ -638,7 +638,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
           }),
         );
       }
-      // What is small is read to its end, which keeps the connections for the next request.
+      // Small bodies are read to their end, which keeps the connections for the next request.
       if (transport === "node:http" && step !== large) expect(server.connections() - before).toBeLessThanOrEqual(30);
       await vi.waitFor(() => expect(server.sockets.size).toBeLessThanOrEqual(60), PATIENT);
     }

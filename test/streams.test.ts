@@ -40,7 +40,7 @@ describe("set with a body", () => {
     test.each(BODIES)(`stores %s, compress ${compress}`, async (_kind, body, contentType) => {
       const { cache, other, store } = twoCaches();
       await cache.set("k", body(), { compress });
-      const object = await stored(store, "cache/k");
+      const object = await readObject(store, "cache/k");
       const isCompressed = compress === true || (compress === "auto" && contentType === "text/csv");
       expect(object).toMatchObject({ contentType });
       expect(object?.metadata["compressed"]).toBe(isCompressed ? "true" : undefined);
@@ -429,7 +429,7 @@ describe("getOrSetStream", () => {
     const { cache, other } = twoCaches();
     const gate = deferred<Blob>();
     const started = deferred();
-    const loading = cache.getOrSetStream("k", () => {
+    const loading = caches.cache.getOrSetStream("k", () => {
       started.resolve();
       return gate.promise;
     });
@@ -452,6 +452,7 @@ describe("getOrSetStream", () => {
     await other.set("k", "newer");
     gate.resolve(new Blob(["older"]));
     expect(await textOf(await loading)).toBe("newer");
+    expect(await caches.other.get("k")).toBe("newer");
   });
 
   test("without a store the load's own stream is passed on, with an event; or it throws", async () => {

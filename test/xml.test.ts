@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { child, childText, parseXml, type XmlElement } from "../src/s3/xml.js";
 import { escapeXml } from "../src/s3/xml-text.js";
 
-// What XML 1.0 allows in text.
+// Text of characters that XML 1.0 allows.
 const text = fc
   .string({ unit: "grapheme" })
   .filter((value) => !/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.test(value));

@@ -10,10 +10,18 @@ import { startDevServer } from "bucketcache/dev";
 import { s3Store } from "bucketcache/s3";
 import { start } from "../runtimes/run/processes.js";
 import { ensureProgram } from "../runtimes/run/programs.js";
-import { ensureTool, lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
+import {
+  ensureTool,
+  linkPackage,
+  makeProject,
+  npmInstall,
+  output,
+  packTarball,
+  writeFiles,
+} from "../support/consumer.js";
 import { freePort } from "../support/tools.js";
 
-// The packed tarball, where people would install it. What is installed there sees nothing of the sources.
+// Projects that install the packed tarball, as users do. They see nothing of the sources.
 
 const TSC = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
 
@@ -23,7 +31,7 @@ let removePack: () => void = () => {};
 /** With the tarball installed by npm, and nothing else. */
 let project: string;
 
-const make = (files: Record<string, string>) => {
+const makeTemporaryProject = (files: Record<string, string>) => {
   const folder = makeProject(files);
   folders.push(folder);
   return folder;
@@ -31,7 +39,7 @@ const make = (files: Record<string, string>) => {
 
 beforeAll(async () => {
   ({ tarball, remove: removePack } = await packTarball());
-  project = make({});
+  project = makeTemporaryProject({});
   await npmInstall(project, tarball);
 }, 300_000);
 
@@ -122,12 +130,12 @@ export const more = [toNodeListener, presignedStore, s3Store, faultyStore, store
         ...{ lib, types, strict: true, skipLibCheck: false, exactOptionalPropertyTypes: true },
         ...{ noUncheckedIndexedAccess: true, noEmit: true },
       };
-      const folder = make({
+      const folder = makeTemporaryProject({
         "main.ts": PROGRAM,
         "tsconfig.json": JSON.stringify({ compilerOptions: options, files: ["main.ts"] }),
       });
       await npmInstall(folder, tarball);
-      for (const type of types) lend(folder, type === "node" ? "@types/node" : type);
+      for (const type of types) linkPackage(folder, type === "node" ? "@types/node" : type);
       await expect(output(process.execPath, [TSC, "-p", "."], folder)).resolves.toBe("");
     });
   }
@@ -376,14 +384,14 @@ describe("installs:", () => {
   });
 
   test("pnpm, where only what is declared can be imported", async () => {
-    const folder = make({ "server.mjs": SERVER });
+    const folder = makeTemporaryProject({ "server.mjs": SERVER });
     const pnpm = join(await ensureTool("pnpm"), "bin/pnpm.cjs");
     await output(process.execPath, [pnpm, "add", "--ignore-workspace", "--store-dir", join(folder, ".store"), tarball], folder); // prettier-ignore
     expect(await output(process.execPath, ["server.mjs", join(folder, "data")], folder)).toBe(SAID);
   });
 
   test("Yarn with Plug'n'Play, where there is no node_modules", async () => {
-    const folder = make({
+    const folder = makeTemporaryProject({
       "server.mjs": SERVER,
       "yarn.lock": "",
       ".yarnrc.yml": "enableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n",

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { lend, makeProject, npmInstall, output, packTarball } from "../support/consumer.js";
 
-const here = cacheBucket();
+const fixture = cacheBucket();
 let folder: string;
 /** With the packed tarball and the AWS SDK installed. */
 let project: string;
@@ -65,7 +65,7 @@ async function loadedBy(program: string, env: Record<string, string> = {}): Prom
 
 describe("a process", () => {
   test("that reads and writes with static credentials loads no package at all", async () => {
-    await here.open().set("there", { a: 1 });
+    await fixture.open().set("there", { a: 1 });
     const program = `
       if ((await cache.get("there"))?.a !== 1) throw new Error("not read");
       await cache.set("small", "value", { ttl: "1h" });
@@ -90,7 +90,7 @@ describe("a process", () => {
   });
 
   test("that takes credentials from a profile loads client-s3 for them, and no presigner", async () => {
-    const { accessKeyId, secretAccessKey } = here.bucket.options.credentials;
+    const { accessKeyId, secretAccessKey } = fixture.bucket.options.credentials;
     const file = join(folder, "credentials");
     const profile = `[tester]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
     writeFileSync(file, profile);

@@ -54,7 +54,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
       if (gate?.where !== where) return;
       gate.arrive(call);
       const signal = call.options["signal"] as AbortSignal | undefined;
-      await (signal === undefined ? gate.pass : Promise.race([gate.pass, aborted(signal)]));
+      await (signal === undefined ? gate.pass : Promise.race([gate.pass, rejectOnAbort(signal)]));
     };
     await wait("before");
     const result = await run();

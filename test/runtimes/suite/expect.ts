@@ -1,4 +1,5 @@
-// Assertions without a library, for all runtimes.
+// Assertions of the suite of all runtimes. Vitest's `expect` cannot be used: the suite runs in Bun, Deno, workerd and
+// browsers, outside of Vitest. The conformance suite in src/testing has assertions of its own because it is published.
 import { isBucketCacheError, type ErrorCode } from "bucketcache";
 
 export function check(condition: unknown, what: string): asserts condition {
