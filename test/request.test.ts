@@ -42,6 +42,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       clock: clock(),
       send: transport === "fetch" ? fetchSend() : node.send,
       limits: { ...LIMITS, delayMs: 1, ...limits },
+      partSize: 8 << 20,
       async sign(operation, renew) {
         signatures.push(renew);
         const { method, key, headers = {} } = toRequest(operation);

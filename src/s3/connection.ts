@@ -1,8 +1,6 @@
 /** The connection to a bucket that the requests of this folder use: who signs and how requests travel are its matter. */
 import type { StoreClock } from "../base/clock.js";
-import { isBrowser } from "../base/runtime.js";
 import type { SignedRequest } from "../types.js";
-import { MIN_PART_BYTES } from "./limits.js";
 import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
 import type { Limits } from "./retry.js";
 import type { Send } from "./transport.js";
@@ -23,17 +21,10 @@ export interface ObjectConnection extends S3Connection {
   sign(operation: Operation, renew: boolean, signal: AbortSignal | undefined): Promise<SignedRequest>;
   /** Prepares an upload in parts. Nothing is sent before its `create`. */
   upload(operation: PutOperation): MultipartUpload;
-  /** Bytes of a part. Default: 8 MiB, 5 MiB in browsers. */
-  readonly partSize?: number | undefined;
+  /** Bytes of a part of an upload. */
+  readonly partSize: number;
   /** Number of parts from which bytes, unlike a Blob or a stream, are uploaded in parts. Default: 8. */
   readonly partsWorthCutting?: number | undefined;
   /** Number of parts in flight. Default: 4. */
   readonly concurrency?: number | undefined;
-}
-
-const DEFAULT_PART_BYTES = 8 << 20;
-
-/** Returns the bytes of a part of an upload. */
-export function partSizeOf(connection: ObjectConnection): number {
-  return connection.partSize ?? (isBrowser() ? MIN_PART_BYTES : DEFAULT_PART_BYTES);
 }

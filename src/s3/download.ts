@@ -3,9 +3,11 @@ import { onAbort } from "../base/abort.js";
 import { concat, toBytes } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
 import { failure, networkFailure, type Purpose } from "./failure.js";
-import { MAX_SINGLE_BYTES, readInParallel } from "./parallel-download.js";
 import { backoffMs, pause, type Limits } from "./retry.js";
 import type { Incoming } from "./transport.js";
+
+/** Bytes of one range, where several requests read a body at once. A body of up to two ranges is read by one request. */
+const RANGE_BYTES = 8 << 20;
 
 /** Bytes that a stream holds in advance. */
 const READ_AHEAD_BYTES = 262_144;
@@ -85,7 +87,11 @@ export class Download {
   async readAll(maxBytes: number): Promise<Bytes> {
     const { size } = this.#source;
     if (size !== undefined && size > maxBytes) throw this.#tooLarge(maxBytes);
-    if (size !== undefined && size > MAX_SINGLE_BYTES) return readInParallel(this, size);
+    if (size !== undefined && size > 2 * RANGE_BYTES) {
+      // Where this file cannot be loaded, since the page is offline say, one request reads all.
+      const parallel = await import("./parallel-download.js").catch(() => undefined);
+      if (parallel !== undefined) return parallel.readInParallel(this, size, RANGE_BYTES);
+    }
     let whole: Bytes | undefined;
     const chunks: Uint8Array[] = [];
     await this.drain((chunk, offset) => {

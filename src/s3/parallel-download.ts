@@ -1,12 +1,9 @@
-/** Reads a large body by several requests at once, since one alone brings only 50 to 100 MB/s from S3. */
+/**
+ * Reads a large body by several requests at once, since one alone brings only 50 to 100 MB/s from S3. Loaded with the first
+ * such body.
+ */
 import type { Bytes } from "../types.js";
 import type { Download } from "./download.js";
-
-/** Bytes of one range. */
-const RANGE_BYTES = 8 << 20;
-
-/** Bodies up to this size are read by one request. */
-export const MAX_SINGLE_BYTES = 2 * RANGE_BYTES;
 
 /** Requests at once, beside the first one. */
 const HELPERS = 3;
@@ -20,8 +17,8 @@ const INTERVAL_MS = 50;
  * back, until they meet: the faster they are, the more comes by ranges. The first answer also brings the bytes of any
  * range that fails.
  */
-export async function readInParallel(front: Download, size: number): Promise<Bytes> {
-  const read = new ParallelRead(front, size);
+export async function readInParallel(front: Download, size: number, rangeBytes: number): Promise<Bytes> {
+  const read = new ParallelRead(front, size, rangeBytes);
   let helpers: Promise<void>[] = [];
   const stopWatching = whenSlow(front, () => {
     helpers = Array.from({ length: HELPERS }, () => read.readBack());
@@ -54,6 +51,7 @@ class ParallelRead {
   readonly target: Bytes;
   readonly #front: Download;
   readonly #size: number;
+  readonly #rangeBytes: number;
   readonly #ranges = new Set<Download>();
   /** The bytes from here on are left to ranges. */
   #backStart: number;
@@ -61,9 +59,10 @@ class ParallelRead {
   #failedEnd = 0;
   #cancelled = false;
 
-  constructor(front: Download, size: number) {
+  constructor(front: Download, size: number, rangeBytes: number) {
     this.#front = front;
     this.#size = size;
+    this.#rangeBytes = rangeBytes;
     this.#backStart = size;
     this.target = new Uint8Array(size);
   }
@@ -81,13 +80,9 @@ class ParallelRead {
 
   /** Reads ranges from the back until they meet the front, or one fails. Never rejects. */
   async readBack(): Promise<void> {
-    while (
-      !this.#cancelled &&
-      this.#failedEnd === 0 &&
-      this.#backStart - this.#front.receivedBytes > MAX_SINGLE_BYTES
-    ) {
+    while (!this.#cancelled && this.#failedEnd === 0 && this.#gapBytes() > 2 * this.#rangeBytes) {
       const end = this.#backStart;
-      this.#backStart -= RANGE_BYTES;
+      this.#backStart -= this.#rangeBytes;
       try {
         await this.#readRange(this.#backStart);
       } catch {
@@ -109,8 +104,13 @@ class ParallelRead {
     for (const range of this.#ranges) range.cancel();
   }
 
+  /** Returns the number of bytes that nobody reads yet. */
+  #gapBytes(): number {
+    return this.#backStart - this.#front.receivedBytes;
+  }
+
   async #readRange(start: number): Promise<void> {
-    const range = await this.#front.openRange(start, RANGE_BYTES);
+    const range = await this.#front.openRange(start, this.#rangeBytes);
     this.#ranges.add(range);
     if (this.#cancelled) range.cancel();
     await range.drain((chunk, offset) => this.target.set(chunk, start + offset));

@@ -1,33 +1,31 @@
 /** The parts of a body, one after the other. */
 import { isBrowser } from "../base/runtime.js";
 import { readChunk, type BegunStream } from "./first-part.js";
-import { sizeOf } from "./transport.js";
 
 export interface Part {
   body: Uint8Array | Blob;
+  /** Bytes of the body. */
+  size: number;
   /** Called once the body is no longer needed. */
   release(): void;
 }
 
 /** Parts of a body. All but the last have the same size, as R2 wants them. */
 export interface PartSource {
-  readonly partSize: number;
   /** Resolves to the next part; undefined at the end. */
   next(): Promise<Part | undefined>;
   cancel(reason: unknown): void;
 }
 
-export function partsOfBytes(body: Uint8Array | Blob, partSize: number): PartSource {
-  const size = sizeOf(body);
+export function partsOfBytes(body: Uint8Array | Blob, size: number, partSize: number): PartSource {
   let offset = 0;
   return {
-    partSize,
     async next() {
       if (offset >= size) return undefined;
       const start = offset;
       offset = Math.min(offset + partSize, size);
       const part = body instanceof Uint8Array ? body.subarray(start, offset) : body.slice(start, offset);
-      return { body: part, release() {} };
+      return { body: part, size: offset - start, release() {} };
     },
     cancel() {},
   };
@@ -39,7 +37,7 @@ export function partsOfStream(begun: BegunStream, partSize: number): PartSource 
 
 /** Parts of a stream. Buffers that have been sent are filled again, so that a long stream makes no garbage. */
 class StreamParts implements PartSource {
-  readonly partSize: number;
+  readonly #partSize: number;
   readonly #reader: BegunStream["reader"];
   readonly #freeBuffers: Uint8Array[] = [];
   #first: Uint8Array | undefined;
@@ -49,7 +47,7 @@ class StreamParts implements PartSource {
   #cancelled = false;
 
   constructor({ reader, first, rest }: BegunStream, partSize: number) {
-    this.partSize = partSize;
+    this.#partSize = partSize;
     this.#reader = reader;
     this.#first = first;
     this.#rest = rest;
@@ -59,17 +57,17 @@ class StreamParts implements PartSource {
     if (this.#first !== undefined) {
       const body = this.#first;
       this.#first = undefined;
-      return { body, release: () => void this.#freeBuffers.push(body) };
+      return { body, size: body.byteLength, release: () => void this.#freeBuffers.push(body) };
     }
     if (this.#ended) return undefined;
-    const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.partSize);
+    const buffer = this.#freeBuffers.pop() ?? new Uint8Array(this.#partSize);
     const size = await this.#fill(buffer);
     if (size === 0) return undefined;
     const body = buffer.subarray(0, size);
-    if (!isBrowser()) return { body, release: () => void this.#freeBuffers.push(buffer) };
+    if (!isBrowser()) return { body, size, release: () => void this.#freeBuffers.push(buffer) };
     // A Blob hands the bytes to the browser, so that the buffer is free at once.
     this.#freeBuffers.push(buffer);
-    return { body: new Blob([body as Uint8Array<ArrayBuffer>]), release() {} };
+    return { body: new Blob([body as Uint8Array<ArrayBuffer>]), size, release() {} };
   }
 
   cancel(reason: unknown): void {

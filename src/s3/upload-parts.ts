@@ -1,23 +1,9 @@
 /** One multipart upload: the parts, several at once, all or nothing. */
 import { onAbort, untilAborted } from "../base/abort.js";
-import type { Progress, UploadedPart } from "../types.js";
-import type { ObjectConnection } from "./connection.js";
-import { failure, type Purpose } from "./failure.js";
-import { MAX_PARTS } from "./limits.js";
-import type { MultipartUpload } from "./operations.js";
+import type { PutOptions, UploadedPart, WrittenObject } from "../types.js";
+import type { MultipartUpload, PutOperation } from "./operations.js";
 import type { Part, PartSource } from "./part-source.js";
-import { perform } from "./perform.js";
-import { sizeOf } from "./transport.js";
-
-export interface UploadOptions {
-  key: string;
-  /** Bytes of the whole body, where they are known. */
-  totalBytes: number | undefined;
-  signal: AbortSignal | undefined;
-  onProgress: ((progress: Progress) => void) | undefined;
-  /** Puts the parts together. */
-  complete(uploadId: string, parts: readonly UploadedPart[]): Promise<{ etag: string }>;
-}
+import type { ObjectWriter } from "./write-object.js";
 
 const DEFAULT_CONCURRENCY = 4;
 
@@ -27,18 +13,17 @@ const CREATION_GRACE_MS = 1_000;
 /**
  * Uploads all parts, or nothing. When the source fails, the signal aborts or the store refuses, the parts in flight are
  * stopped and waited for, and the upload is removed, before the promise rejects.
- *
- * @throws BucketCacheError `ERR_TOO_LARGE` for more parts than S3 takes
  */
 export async function uploadParts(
-  connection: ObjectConnection,
-  upload: MultipartUpload,
+  writer: ObjectWriter,
+  operation: PutOperation,
   parts: PartSource,
-  options: UploadOptions,
-): Promise<{ etag: string }> {
+  options: PutOptions,
+): Promise<WrittenObject> {
   const { signal } = options;
-  const sending = new PartsInFlight(connection, upload, parts, options);
-  const leave = onAbort(signal, () => sending.stop(signal?.reason));
+  const upload = writer.connection.upload(operation);
+  const lanes = new Lanes(writer, upload, parts, operation, options.onProgress);
+  const leave = onAbort(signal, () => lanes.stop(signal?.reason));
   // The creation outlives an abort for a while: with the id that it brings, the upload can be removed.
   const creation = new AbortController();
   let creating: Promise<string> | undefined;
@@ -46,7 +31,10 @@ export async function uploadParts(
     signal?.throwIfAborted();
     creating = upload.create(creation.signal);
     const uploadId = await untilAborted(creating, signal);
-    return await options.complete(uploadId, await sending.sendAll(uploadId));
+    const uploaded = await lanes.sendAll(uploadId);
+    return await writer.runConditional(operation, (condition) =>
+      upload.complete(uploadId, uploaded, condition, signal),
+    );
   } catch (error) {
     parts.cancel(error);
     const timer = setTimeout(() => creation.abort(error), CREATION_GRACE_MS);
@@ -59,11 +47,13 @@ export async function uploadParts(
   }
 }
 
-class PartsInFlight {
-  readonly #connection: ObjectConnection;
+/** Lanes that send parts side by side. */
+class Lanes {
+  readonly #writer: ObjectWriter;
   readonly #upload: MultipartUpload;
   readonly #parts: PartSource;
-  readonly #options: UploadOptions;
+  readonly #operation: PutOperation;
+  readonly #onProgress: PutOptions["onProgress"];
   readonly #stopped = new AbortController();
   readonly #uploaded: UploadedPart[] = [];
   #loadedBytes = 0;
@@ -71,19 +61,26 @@ class PartsInFlight {
   /** Lanes take turns at the source, so that at most one part is being filled while others are on their way. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: ObjectConnection, upload: MultipartUpload, parts: PartSource, options: UploadOptions) {
-    this.#connection = connection;
+  constructor(
+    writer: ObjectWriter,
+    upload: MultipartUpload,
+    parts: PartSource,
+    operation: PutOperation,
+    onProgress: PutOptions["onProgress"],
+  ) {
+    this.#writer = writer;
     this.#upload = upload;
     this.#parts = parts;
-    this.#options = options;
+    this.#operation = operation;
+    this.#onProgress = onProgress;
   }
 
   /** Sends all parts. Settles only when none is in flight any more. */
   async sendAll(uploadId: string): Promise<readonly UploadedPart[]> {
-    const { concurrency = DEFAULT_CONCURRENCY } = this.#connection;
+    const { concurrency = DEFAULT_CONCURRENCY } = this.#writer.connection;
     // The first failure stops the other lanes, and is the reason of `#stopped`. Theirs only follow from it.
     const lanes = Array.from({ length: concurrency }, () =>
-      this.#runLane(uploadId).catch((error: unknown) => this.stop(error)),
+      this.#run(uploadId).catch((error: unknown) => this.stop(error)),
     );
     await Promise.all(lanes);
     this.#stopped.signal.throwIfAborted();
@@ -96,8 +93,21 @@ class PartsInFlight {
     this.#parts.cancel(reason);
   }
 
-  async #runLane(uploadId: string): Promise<void> {
-    for (let part; (part = await this.#takePart()) !== undefined;) await this.#send(uploadId, part);
+  async #run(uploadId: string): Promise<void> {
+    for (let part; (part = await this.#takePart()) !== undefined;) {
+      const { partNumber, body, size } = part;
+      const { signal } = this.#stopped;
+      const etag = await this.#writer.putPart(
+        this.#operation,
+        (renew) => this.#upload.signPart(uploadId, partNumber, size, renew),
+        body,
+        signal,
+      );
+      this.#uploaded[partNumber - 1] = { partNumber, etag };
+      part.release();
+      this.#loadedBytes += size;
+      this.#onProgress?.({ loaded: this.#loadedBytes, total: this.#operation.size });
+    }
   }
 
   #takePart(): Promise<(Part & { partNumber: number }) | undefined> {
@@ -107,36 +117,10 @@ class PartsInFlight {
       const part = await this.#parts.next();
       signal.throwIfAborted();
       if (part === undefined) return undefined;
-      if (++this.#count > MAX_PARTS) throw this.#tooLarge();
+      this.#writer.checkPartNumber(++this.#count, this.#operation);
       return { ...part, partNumber: this.#count };
     });
     this.#turn = taken.catch(() => {});
     return taken;
-  }
-
-  async #send(uploadId: string, { body, partNumber, release }: Part & { partNumber: number }): Promise<void> {
-    const size = sizeOf(body);
-    await perform<void>(this.#connection, {
-      purpose: this.#purpose,
-      sign: (renew) => this.#upload.signPart(uploadId, partNumber, size, renew),
-      body,
-      signal: this.#stopped.signal,
-      accept: (response) => {
-        response.cancel();
-        this.#uploaded[partNumber - 1] = { partNumber, etag: response.header("etag") ?? "" };
-      },
-    });
-    release();
-    this.#loadedBytes += size;
-    this.#options.onProgress?.({ loaded: this.#loadedBytes, total: this.#options.totalBytes });
-  }
-
-  get #purpose(): Purpose {
-    return { store: this.#connection.name, key: this.#options.key, action: "s3:PutObject" };
-  }
-
-  #tooLarge(): Error {
-    const limit = `${MAX_PARTS} parts of ${this.#parts.partSize} bytes`;
-    return failure("ERR_TOO_LARGE", `the stream is larger than ${limit}: set a larger partSize`, this.#purpose);
   }
 }

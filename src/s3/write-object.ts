@@ -1,14 +1,16 @@
 /** Writes of one object: a PUT of the whole, or an upload in parts of what is larger. */
 import { untilAborted } from "../base/abort.js";
 import { lazy } from "../base/lazy.js";
-import type { ObjectStore, PutOptions, WrittenObject } from "../types.js";
-import type { ConditionalWrites } from "./conditional-writes.js";
-import { partSizeOf, type ObjectConnection } from "./connection.js";
+import type { ObjectStore, PutOptions, SignedRequest, WriteCondition, WrittenObject } from "../types.js";
+import { ConditionalWrites } from "./conditional-writes.js";
+import type { ObjectConnection } from "./connection.js";
+import { failure, type Purpose } from "./failure.js";
 import { metadataHeader } from "./header-names.js";
+import { MAX_PARTS } from "./limits.js";
 import { conditionOf, type PutOperation } from "./operations.js";
 import { perform } from "./perform.js";
 import { headObject } from "./read-object.js";
-import { isConditionFailed, type Refusal } from "./refusal.js";
+import { isConditionFailed } from "./refusal.js";
 import { sizeOf } from "./transport.js";
 
 /** Bytes of known length are uploaded in parts only from this many parts on. */
@@ -21,12 +23,12 @@ export type S3PutOptions = PutOptions & Pick<PutOperation, "requested">;
 /** Writes objects. The code of uploads in parts is loaded with the first body that may need it. */
 export class ObjectWriter {
   readonly connection: ObjectConnection;
-  readonly conditions: ConditionalWrites;
+  readonly #conditions: ConditionalWrites;
   readonly #withLargeWrites = lazy(() => import("./large-write.js"));
 
   constructor(connection: ObjectConnection, conditions: ConditionalWrites) {
     this.connection = connection;
-    this.conditions = conditions;
+    this.#conditions = conditions;
   }
 
   /** @throws TypeError for a body that a store does not take */
@@ -34,11 +36,12 @@ export class ObjectWriter {
     const { signal, onProgress: _, waitUntil: _waitUntil, ...fields } = options;
     const operation: PutOperation = { ...fields, op: "put", key };
     signal?.throwIfAborted();
-    const isKnown = body instanceof Uint8Array || isBlob(body);
-    if (isKnown && (sizeOf(body) <= this.#largestWhole(body) || options.sha256 !== undefined)) {
-      return this.putWhole({ ...operation, size: sizeOf(body) }, body, options);
-    }
-    if (!isKnown && typeof body?.getReader !== "function") {
+    if (body instanceof Uint8Array || isBlob(body)) {
+      operation.size = sizeOf(body);
+      if (operation.size <= this.#largestWhole(body) || options.sha256 !== undefined) {
+        return this.putWhole(operation, body, options);
+      }
+    } else if (typeof body?.getReader !== "function") {
       throw new TypeError("a store takes a Uint8Array, a Blob or a ReadableStream of bytes");
     }
     const { putLarge } = await this.#loadLargeWrites(body, signal);
@@ -49,24 +52,30 @@ export class ObjectWriter {
   async putWhole(
     operation: PutOperation,
     body: Uint8Array | Blob,
-    { signal, onProgress }: S3PutOptions,
+    { signal, onProgress }: PutOptions,
   ): Promise<WrittenObject> {
     const { connection } = this;
-    const { key } = operation;
     const { ifMatch: _, ifNoneMatch: _ifNoneMatch, ...fields } = operation;
     /** The `entry` metadata of all attempts. They tell the object that one of them wrote from any other. */
-    const entries = new Set<string>();
-    const written = await this.conditions.run(conditionOf(operation), (condition) =>
+    const entries = new Set<string | undefined>();
+    const written = await this.runConditional(operation, (condition) =>
       perform<WrittenObject>(connection, {
-        purpose: { store: connection.name, key, action: "s3:PutObject" },
+        purpose: this.#purpose(operation),
         async sign(renew) {
           const signed = await connection.sign({ ...fields, ...condition }, renew, signal);
-          entries.add(signed.headers[metadataHeader("entry")] ?? "");
+          entries.add(signed.headers[metadataHeader("entry")]);
           return signed;
         },
         body,
         signal,
-        recover: (refusal, again) => (again ? this.#findOwnWrite(key, refusal, entries, signal) : undefined),
+        // The attempt whose answer was lost may have been the write that now makes the condition fail.
+        async recover(refusal, again) {
+          if (!again || !isConditionFailed(refusal)) return undefined;
+          const found = await headObject(connection, operation.key, { signal });
+          const entry = found?.metadata["entry"];
+          if (!entry || !entries.has(entry)) return undefined;
+          return { value: writtenObject(found!.etag, +found!.lastModified) };
+        },
         accept(response) {
           response.cancel();
           // The `Date` of the answer shows, to the second, when somebody writes the same bytes later. Pages cannot see it.
@@ -74,9 +83,45 @@ export class ObjectWriter {
         },
       }),
     );
-    const size = sizeOf(body);
-    onProgress?.({ loaded: size, total: size });
+    onProgress?.({ loaded: sizeOf(body), total: sizeOf(body) });
     return written;
+  }
+
+  /** Writes a part of an upload, and resolves to its ETag. */
+  putPart(
+    operation: PutOperation,
+    sign: (renew: boolean) => Promise<SignedRequest>,
+    body: Uint8Array | Blob,
+    signal: AbortSignal,
+  ): Promise<string> {
+    return perform<string>(this.connection, {
+      purpose: this.#purpose(operation),
+      sign,
+      body,
+      signal,
+      accept(response) {
+        response.cancel();
+        return response.header("etag") ?? "";
+      },
+    });
+  }
+
+  /** Runs the last step of a write with the condition of its operation, where the store knows conditions. */
+  runConditional<T>(operation: PutOperation, write: (condition: WriteCondition) => Promise<T>): Promise<T> {
+    return this.#conditions.run(conditionOf(operation), write);
+  }
+
+  /** Returns the size of the parts of a body, whose size is undefined where it is not known. */
+  partSizeFor(size = 0): number {
+    return Math.max(this.connection.partSize, Math.ceil(size / MAX_PARTS));
+  }
+
+  /** @throws BucketCacheError `ERR_TOO_LARGE` for more parts than S3 takes */
+  checkPartNumber(partNumber: number, operation: PutOperation): void {
+    if (partNumber <= MAX_PARTS) return;
+    const limit = `${MAX_PARTS} parts of ${this.connection.partSize} bytes`;
+    const message = `the stream is larger than ${limit}: set a larger partSize`;
+    throw failure("ERR_TOO_LARGE", message, this.#purpose(operation));
   }
 
   async #loadLargeWrites(body: ObjectBody, signal: AbortSignal | undefined) {
@@ -93,22 +138,12 @@ export class ObjectWriter {
 
   /** Returns the size up to which a body is written by one PUT. Cutting a stream saves memory, cutting bytes only time. */
   #largestWhole(body: Uint8Array | Blob): number {
-    const { partsWorthCutting = PARTS_WORTH_CUTTING } = this.connection;
-    return partSizeOf(this.connection) * (body instanceof Uint8Array ? partsWorthCutting : 1);
+    const { partSize, partsWorthCutting = PARTS_WORTH_CUTTING } = this.connection;
+    return body instanceof Uint8Array ? partSize * partsWorthCutting : partSize;
   }
 
-  /** Finds out whether the attempt whose answer was lost is the write that now makes the condition fail. */
-  async #findOwnWrite(
-    key: string,
-    refusal: Refusal,
-    entries: ReadonlySet<string>,
-    signal: AbortSignal | undefined,
-  ): Promise<{ value: WrittenObject } | undefined> {
-    if (!isConditionFailed(refusal)) return undefined;
-    const found = await headObject(this.connection, key, { signal });
-    const entry = found?.metadata["entry"];
-    if (found === undefined || !entry || !entries.has(entry)) return undefined;
-    return { value: writtenObject(found.etag, +found.lastModified) };
+  #purpose({ key }: PutOperation): Purpose {
+    return { store: this.connection.name, key, action: "s3:PutObject" };
   }
 }
 
@@ -117,7 +152,7 @@ function writtenObject(etag: string, modified: number): WrittenObject {
   return { etag, ...(!Number.isNaN(modified) && { lastModified: new Date(modified) }) };
 }
 
-export function isBlob(body: unknown): body is Blob {
+function isBlob(body: unknown): body is Blob {
   const { size, slice } = (body ?? {}) as Partial<Blob>;
   return typeof size === "number" && typeof slice === "function";
 }

@@ -11,7 +11,7 @@ import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../a
 import { MISSING_REGION, sdkDefaults } from "../aws/sdk-defaults.js";
 import { KeySigner } from "../aws/signer.js";
 import { StoreClock } from "../base/clock.js";
-import { environment, isNode } from "../base/runtime.js";
+import { environment, isBrowser, isNode } from "../base/runtime.js";
 import { bucketControl } from "../s3/bucket.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { presignGrant } from "../s3/grants.js";
@@ -79,6 +79,8 @@ export type S3StoreOptions = {
     }
 );
 
+const DEFAULT_PART_BYTES = 8 << 20;
+
 /** Three parts of 8 MiB, and the 64 MiB of read chunks that V8 lets lie, stay below the 96 MiB that a stream may take. */
 const DEFAULT_CONCURRENCY = 3;
 
@@ -94,7 +96,8 @@ const DEFAULT_CONCURRENCY = 3;
  * ```
  */
 export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<ObjectStore, "presign">> {
-  const { bucket, partSize, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { bucket, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { partSize = isBrowser() ? MIN_PART_BYTES : DEFAULT_PART_BYTES } = options;
   checkCount(partSize, "partSize", MIN_PART_BYTES);
   checkCount(concurrency, "concurrency", 1);
   const name = `s3:${bucket}`;
