@@ -7,20 +7,26 @@ export function escapeXml(text: string): string {
   return text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-/** Replaces the entities that every XML document knows. `unknown` returns what takes the place of any other, or throws. */
-export function unescapeXml(text: string, unknown: (entity: string) => string): string {
+/**
+ * Replaces the entities of a text by the characters that they stand for.
+ *
+ * @throws Error for an entity that is not XML's own
+ */
+export function unescapeXml(text: string): string {
+  if (!text.includes("&")) return text;
   return text.replace(/&(#?)(\w*)(;?)/g, (all, numeric: string, name: string, end: string) => {
     const point = Number(numeric === "" ? NaN : name.replace(/^x/i, "0x"));
     const char = numeric === "" ? ENTITIES[name] : point <= 0x10ffff ? String.fromCodePoint(point) : undefined;
-    return char === undefined || end === "" || name === "" ? unknown(all) : char;
+    if (char === undefined || end === "" || name === "") throw new Error(`XML: unknown entity ${all}`);
+    return char;
   });
 }
 
 /**
  * Returns the beginning of the text of the first element of this name; empty where there is none. Reads anything, also
- * XML that was cut off, and pages in HTML.
+ * XML that was cut off, and pages in HTML. An entity that is not XML's own stays as it is.
  */
 export function findText(xml: string, name: string): string {
   const text = new RegExp(`<${name}>([^<]{0,500})`).exec(xml)?.[1] ?? "";
-  return unescapeXml(text, (entity) => entity);
+  return text.replace(/&(\w+);/g, (all, entity: string) => ENTITIES[entity] ?? all);
 }
