@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BucketCacheError } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { deferred } from "./support/deferred.js";
-import { recordEvents, openCaches, putForeign, readObject, textOf, watchedStore } from "./support/stores.js";
+import { recordEvents, twoCaches, putForeign, readObject, textOf, watchedStore } from "./support/stores.js";
 
 const START = new Date("2026-11-22T12:00:00Z").getTime();
 
@@ -13,7 +13,7 @@ const advanceClock = (seconds: number) => vi.setSystemTime(Date.now() + seconds 
 
 describe("the life of an entry", () => {
   test("ends when now reaches expires_at, in both layers, and not before", async () => {
-    const { cache, other } = openCaches();
+    const { cache, other } = twoCaches();
     await cache.set("k", "v", { ttl: 10 });
     advanceClock(9.999);
     expect(await cache.getEntry("k")).toMatchObject({ value: "v", source: "memory" });
@@ -26,7 +26,7 @@ describe("the life of an entry", () => {
   });
 
   test("stands in the metadata as Unix seconds", async () => {
-    const { cache, store } = openCaches();
+    const { cache, store } = twoCaches();
     await cache.set("k", "v", { ttl: "90s" });
     const { metadata } = (await store.head("cache/k"))!;
     expect(metadata["expires_at"]).toBe(String(START / 1000 + 90));
@@ -41,7 +41,7 @@ describe("the life of an entry", () => {
   });
 
   test("is for ever without a ttl, and with Infinity over the cache's ttl", async () => {
-    const { cache, store } = openCaches({ ttl: "1m" });
+    const { cache, store } = twoCaches({ ttl: "1m" });
     await cache.set("k", "v", { ttl: Infinity });
     expect((await store.head("cache/k"))!.metadata).not.toHaveProperty("expires_at");
     advanceClock(1e9);
@@ -52,7 +52,7 @@ describe("the life of an entry", () => {
   });
 
   test("an entry that is reloaded into memory keeps its end", async () => {
-    const { cache, other } = openCaches();
+    const { cache, other } = twoCaches();
     await cache.set("k", "v", { ttl: 100 });
     advanceClock(60);
     expect(await other.get("k")).toBe("v");
@@ -63,7 +63,7 @@ describe("the life of an entry", () => {
   });
 
   test("a function result lives as long as ttl says, by value and arguments", async () => {
-    const { cache } = openCaches();
+    const { cache } = twoCaches();
     let calls = 0;
     const wrapped = cache.wrap((n: number) => ({ n, call: ++calls }), { name: "f", ttl: ({ n }, again) => n + again });
     await wrapped(5);
@@ -76,7 +76,7 @@ describe("the life of an entry", () => {
   test.each([0, -1, NaN, "", "10", "1 h", "0s", "-1s", "1y", null, {}, 5n])(
     "%s is no ttl: a TypeError that names it, and nothing is stored",
     async (ttl) => {
-      const { cache, store } = openCaches();
+      const { cache, store } = twoCaches();
       const bad = { ttl: ttl as number };
       await expect(cache.set("k", 1, bad)).rejects.toThrow(/ttl must be/);
       await expect(cache.set("k", new Blob(["a"]), bad)).rejects.toThrow(/ttl must be/);
@@ -85,13 +85,13 @@ describe("the life of an entry", () => {
       await expect(cache.getOrSetStream("k", () => new Blob(["a"]), bad)).rejects.toThrow(/ttl must be/);
       expect(() => cache.wrap(() => 1, { name: "a", ...bad })).toThrow(/ttl must be/);
       await expect(cache.wrap(() => 1, { name: "b", ttl: () => ttl as number })()).rejects.toThrow(/ttl must be/);
-      expect(() => openCaches({ store, ...bad })).toThrow(/ttl must be/);
+      expect(() => twoCaches({ store, ...bad })).toThrow(/ttl must be/);
       expect(store.operations()).not.toContain("put");
     },
   );
 
   test("a ttl function that throws rejects the call with its error", async () => {
-    const { cache, store } = openCaches();
+    const { cache, store } = twoCaches();
     const reason = new Error("no idea");
     const ttl = () => {
       throw reason;
@@ -103,7 +103,7 @@ describe("the life of an entry", () => {
 });
 
 describe("an expired object", () => {
-  const readers: [string, (cache: ReturnType<typeof openCaches>["cache"]) => Promise<unknown>][] = [
+  const readers: [string, (cache: ReturnType<typeof twoCaches>["cache"]) => Promise<unknown>][] = [
     ["get", (cache) => cache.get("k")],
     ["getEntry", (cache) => cache.getEntry("k")],
     ["getStream", (cache) => cache.getStream("k")],
@@ -113,7 +113,7 @@ describe("an expired object", () => {
   ];
 
   test.each(readers)("is deleted on its first expired read: %s", async (_name, read) => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     const expired = recordEvents(other, "expire");
     await cache.set("k", "v", { ttl: 10 });
     const { etag } = (await store.head("cache/k"))!;
@@ -126,7 +126,7 @@ describe("an expired object", () => {
   });
 
   test("is told of once, also where memory held it", async () => {
-    const { cache } = openCaches();
+    const { cache } = twoCaches();
     const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     advanceClock(10);
@@ -138,7 +138,7 @@ describe("an expired object", () => {
   });
 
   test("is told of where only memory still held it", async () => {
-    const { cache, other } = openCaches();
+    const { cache, other } = twoCaches();
     const expired = recordEvents(cache, "expire");
     await cache.set("k", "v", { ttl: 10 });
     await other.delete("k");
@@ -148,7 +148,7 @@ describe("an expired object", () => {
   });
 
   test("its reader does not wait for that, and waitUntil does", async () => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     await cache.set("k", "v", { ttl: 10 });
     advanceClock(10);
     const gate = store.hold("head");
@@ -165,7 +165,7 @@ describe("an expired object", () => {
     ["a value written before the HEAD survives", "old", "new"],
     ["the very same bytes written before the HEAD survive", "same", "same"],
   ])("%s", async (_, old, written) => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     await cache.set("k", old, { ttl: 10 });
     advanceClock(10);
     const gate = store.hold("head");
@@ -179,7 +179,7 @@ describe("an expired object", () => {
   });
 
   test("a value written between HEAD and DELETE survives where the store honours If-Match", async () => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     const errors = recordEvents(other, "error");
     await cache.set("k", "old", { ttl: 10 });
     advanceClock(10);
@@ -194,7 +194,7 @@ describe("an expired object", () => {
   });
 
   test("a set of this process waits for the deletion, and survives", async () => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     await cache.set("k", "old", { ttl: 10 });
     advanceClock(10);
     // A store that ignores If-Match, as MinIO does.
@@ -211,7 +211,7 @@ describe("an expired object", () => {
   });
 
   test("of a versioned bucket is deleted by its version", async () => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     await cache.set("k", "v", { ttl: 10 });
     const head = store.head;
     store.head = async (...args) => {
@@ -227,7 +227,7 @@ describe("an expired object", () => {
   });
 
   test("stays with deleteExpired: false", async () => {
-    const { cache, other, store } = openCaches({ deleteExpired: false });
+    const { cache, other, store } = twoCaches({ deleteExpired: false });
     await cache.set("k", "v", { ttl: 10 });
     advanceClock(10);
     expect(await other.get("k")).toBeUndefined();
@@ -236,7 +236,7 @@ describe("an expired object", () => {
   });
 
   test("stays until deleteGrace is over, and is a miss all the same", async () => {
-    const { cache, other, store } = openCaches({ deleteGrace: "1m" });
+    const { cache, other, store } = twoCaches({ deleteGrace: "1m" });
     await cache.set("k", "v", { ttl: 10 });
     advanceClock(69);
     expect(await other.get("k")).toBeUndefined();
@@ -250,7 +250,7 @@ describe("an expired object", () => {
 
   test("is not deleted by a function about to overwrite it, nor by who reads meanwhile", async () => {
     for (const name of ["f", "f<g>"]) {
-      const { cache, other, store } = openCaches();
+      const { cache, other, store } = twoCaches();
       const values = ["first"];
       const gate = deferred<string>();
       const fn = () => values.pop() ?? gate.promise;
@@ -273,7 +273,7 @@ describe("an expired object", () => {
 
   test("is left alone, without trouble, by those who may not delete", async () => {
     for (const code of ["ERR_FORBIDDEN", "ERR_UNSUPPORTED"] as const) {
-      const { cache, other, store } = openCaches();
+      const { cache, other, store } = twoCaches();
       const errors = recordEvents(other, "error");
       await cache.set("k", "v", { ttl: 10 });
       store.delete = () => Promise.reject(new BucketCacheError(code, "you may not"));
@@ -286,7 +286,7 @@ describe("an expired object", () => {
   });
 
   test("a deletion that fails otherwise is told", async () => {
-    const { cache, other, store } = openCaches();
+    const { cache, other, store } = twoCaches();
     const errors = recordEvents(other, "error");
     await cache.set("k", "v", { ttl: 10 });
     store.delete = () => Promise.reject(new Error("reset"));
@@ -297,7 +297,7 @@ describe("an expired object", () => {
   });
 
   test("of a Python program goes the same way", async () => {
-    const { cache, store } = openCaches();
+    const { cache, store } = twoCaches();
     await putForeign(store, "cache/k", "old", { expires_at: String(START / 1000 - 0.5) });
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
@@ -306,7 +306,7 @@ describe("an expired object", () => {
 
   test("whose end is malformed is damaged: a miss, told, never for ever, and not deleted", async () => {
     for (const end of ["soon", "", "NaN", "Infinity", "1e99", "0x10"]) {
-      const { cache, store } = openCaches();
+      const { cache, store } = twoCaches();
       const errors = recordEvents(cache, "error");
       await putForeign(store, "cache/k", "v", { expires_at: end });
       expect(await cache.get("k")).toBeUndefined();
@@ -323,8 +323,8 @@ describe("a wrong local clock", () => {
   /** A store whose own time is right, seen by a process whose clock is `error` seconds off. */
   function skewed(error: number) {
     const inner = memoryStore();
-    const right = openCaches({ store: Object.assign(watchedStore(inner), { skew: 0 }) });
-    const wrong = openCaches({ store: Object.assign(watchedStore(inner), { skew: -error * 1000 }) });
+    const right = twoCaches({ store: Object.assign(watchedStore(inner), { skew: 0 }) });
+    const wrong = twoCaches({ store: Object.assign(watchedStore(inner), { skew: -error * 1000 }) });
     const withWrongClock = async <T>(work: () => Promise<T>): Promise<T> => {
       vi.setSystemTime(Date.now() + error * 1000);
       const result = await work();

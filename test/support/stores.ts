@@ -101,7 +101,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
 }
 
 /** Two caches on one store, as two processes have them. */
-export function openCaches<S extends ObjectStore = WatchedStore>(
+export function twoCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
   const store = options.store ?? (watchedStore() as unknown as S);
