@@ -89,7 +89,7 @@ describe("the examples of handlers", () => {
   test("Hono on Workers, in workerd without nodejs_compat", { timeout: 60_000 }, async () => {
     const { outputFiles } = await build({
       entryPoints: [root("examples/handlers/hono-worker.mjs")],
-      alias: { "bucketcache/handler": root("src/handler.ts"), "bucketcache/s3": root("src/stores/s3.ts") },
+      alias: { "bucketcache/handler": root("src/handler/index.ts"), "bucketcache/s3": root("src/stores/s3.ts") },
       external: ["@aws-sdk/*", "node:*"],
       bundle: true,
       write: false,

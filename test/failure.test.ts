@@ -141,8 +141,8 @@ describe("a store that is down", () => {
     const store = faultyStore(memoryStore());
     const { cache, other } = twoCaches({ store });
     await other.set("k", "0123456789", { compress: false });
-    for (const truncate of [0, 5]) {
-      store.faults.splice(0, Infinity, { operation: "get", truncate });
+    for (const truncateAfterBytes of [0, 5]) {
+      store.faults.splice(0, Infinity, { operation: "get", truncateAfterBytes });
       await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
     }
   });

@@ -8,10 +8,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { ensureProgram } from "./runtimes/run/programs.js";
 import { ensureTool } from "./support/consumer.js";
 import { ensureBrowsers } from "./support/browsers.js";
+import { deferred } from "./support/deferred.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { required, runLong, step, withLock } from "./support/tools.js";
-import { deferred } from "./support/deferred.js";
 
 let folder: string;
 let said: string[];
@@ -310,16 +310,16 @@ test("a long command says what it does, and that it goes on", async () => {
 describe("a lock", () => {
   test("lets one in at a time, and the next when that one failed", async () => {
     const order: string[] = [];
-    const leave = deferred();
+    const released = deferred();
     const first = withLock("thing", async () => {
       order.push("first in");
-      await leave.promise;
+      await released.promise;
       order.push("first out");
       throw new Error("failed");
     });
     const second = withLock("thing", async () => order.push("second in"));
     await expect.poll(() => said.join("")).toContain("another run makes thing");
-    leave.resolve();
+    released.resolve();
     await expect(first).rejects.toThrow("failed");
     await second;
     expect(order).toEqual(["first in", "first out", "second in"]);

@@ -23,38 +23,38 @@ test("a tab without memory tells the others what it writes", async () => {
 
 test("a function run anew in one tab is told to the other when the store has its result, also in the background", async () => {
   const inner = memoryStore();
-  let gate = deferred();
+  let newestWrite = deferred();
   const store: ObjectStore = {
     ...inner,
     async put(...args) {
-      gate = deferred();
-      await gate.promise;
+      newestWrite = deferred();
+      await newestWrite.promise;
       return inner.put(...args);
     },
   };
   let runs = 0;
   const one = createCache({ store, write: "background" });
   const two = createCache({ store: inner });
-  const inFirstTab = one.wrap(() => ++runs, { name: "shared" });
-  const inSecondTab = two.wrap(() => -1, { name: "shared" });
+  const runHere = one.wrap(() => ++runs, { name: "shared" });
+  const runThere = two.wrap(() => -1, { name: "shared" });
 
-  await inFirstTab();
+  await runHere();
   const settle = async () => {
     const flushed = one.flush();
     await vi.waitUntil(async () => {
-      gate.resolve();
+      newestWrite.resolve();
       return Promise.race([flushed.then(() => true), new Promise((resolve) => setTimeout(() => resolve(false), 5))]);
     });
   };
   await settle();
-  expect(await inSecondTab()).toBe(1);
+  expect(await runThere()).toBe(1);
 
-  expect(await inFirstTab.refresh()).toBe(2);
+  expect(await runHere.refresh()).toBe(2);
   // The other tab asks while the write is under way, and keeps what it gets: until it is told.
   await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(await inSecondTab()).toBe(1);
+  expect(await runThere()).toBe(1);
   await settle();
-  await vi.waitFor(async () => expect(await inSecondTab()).toBe(2));
+  await vi.waitFor(async () => expect(await runThere()).toBe(2));
   await one.close();
   await two.close();
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { child, childText, escapeXml, parseXml, type XmlElement } from "../src/s3/xml.js";
+import { child, childText, parseXml, type XmlElement } from "../src/s3/xml.js";
+import { escapeXml } from "../src/s3/xml-text.js";
 
 // Text of characters that XML 1.0 allows.
 const text = fc

@@ -1,7 +1,7 @@
 import { md5 } from "./digest.js";
-import { toBase64, utf8 } from "../base/bytes.js";
+import { utf8 } from "../base/bytes.js";
+import { sha256Base64 } from "../base/sha256.js";
 import { hasLoneSurrogate } from "./plain.js";
-import { nodeBuiltin } from "../base/runtime.js";
 import { writeTagged } from "./tagged.js";
 
 /**
@@ -91,21 +91,5 @@ function faultOf(key: string): string | undefined {
  * crafted md5. Undefined where the platform has no `crypto.subtle` (plain-http pages other than localhost).
  */
 export async function keyHash(name: string, canonical: string): Promise<string | undefined> {
-  const text = `${name}\0${canonical}`;
-  const node = nodeBuiltin<{ createHash(name: string): NodeHash }>("node:crypto");
-  if (node !== undefined) return node.createHash("sha256").update(text, "utf8").digest("base64");
-  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
-  return subtle && toBase64(new Uint8Array(await subtle.digest("SHA-256", utf8(text))));
-}
-
-interface NodeHash {
-  update(text: string, encoding: string): NodeHash;
-  digest(encoding: string): string;
-}
-
-/** An object key as a URL path: each segment percent-encoded on its own, RFC 3986's unreserved characters kept. */
-export function encodePath(objectKey: string): string {
-  return encodeURIComponent(objectKey).replace(/%2F|[!'()*]/g, (found) =>
-    found === "%2F" ? "/" : `%${found.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
+  return sha256Base64(`${name}\0${canonical}`);
 }

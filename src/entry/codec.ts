@@ -1,4 +1,5 @@
 import { toBytes, utf8 } from "../base/bytes.js";
+import { OCTET_STREAM } from "../base/media-type.js";
 import { bytesOf } from "../data/brands.js";
 import { hasLoneSurrogate, isJson, isPlainObject } from "../data/plain.js";
 import { writeTagged, type ValueNotes } from "../data/tagged.js";
@@ -14,7 +15,6 @@ export interface Encoded {
 }
 
 const BUILT_IN = ["json", "text", "bytes", "tagged"];
-const BINARY = "application/octet-stream";
 
 /**
  * A value as bytes, and the codec that reads them. Asynchronous only for a `Blob`.
@@ -68,7 +68,7 @@ export function checkCodecs(codecs: readonly Codec[]): void {
 }
 
 function bytes(body: Bytes, contentType = ""): Encoded {
-  return { codec: "bytes", contentType: contentType === "" ? BINARY : contentType, body };
+  return { codec: "bytes", contentType: contentType === "" ? OCTET_STREAM : contentType, body };
 }
 
 function json(text: string): Encoded {

@@ -30,6 +30,9 @@ export type ParsedMetadata =
   | { kind: "foreign"; expiresAt: number | undefined; compressed: boolean }
   | { kind: "damaged"; reason: string };
 
+/** Names of the user metadata that an entry may have; only the first is always there. */
+export const METADATA_NAMES = ["entry", "expires_at", "compressed"] as const;
+
 // S3 allows 2 KB of user metadata in all.
 const MAX_ENTRY = 2_048;
 // RFC 9651 allows twelve digits before the point.

@@ -1,5 +1,5 @@
 /**
- * For those who write a store, or test against one: the promises of an `ObjectStore` as tests for any runner, and a
+ * Tools for authors of stores, and for tests that use one: the promises of an `ObjectStore` as tests for any runner, and a
  * store that fails on demand.
  *
  * @module bucketcache/testing

@@ -11,7 +11,7 @@ const NPM = process.platform === "win32" ? "npm.cmd" : "npm";
 /** Versions of tools that consumers use and this project does not. */
 export const TOOLS = {
   webpack: "webpack@5.112.2",
-  rollup: "rollup@4.68.7 @rollup/plugin-node-resolve@16.0.3 @rollup/plugin-commonjs@29.0.3",
+  rollup: "rollup@4.68.7 @rollup/plugin-node-resolve@16.0.3",
   pnpm: "pnpm@10.34.9",
   yarn: "@yarnpkg/cli-dist@4.18.1",
   next: "next@16.4.6 react@19.3.1 react-dom@19.3.1",

@@ -1,13 +1,13 @@
-/** A promise that its owner settles from outside. */
+/** A promise that is settled from outside. */
 export interface Deferred<T> {
   promise: Promise<T>;
-  resolve(value: T): void;
-  reject(reason: unknown): void;
+  resolve: (value: T) => void;
+  reject: (reason: unknown) => void;
 }
 
-/** Does what `Promise.withResolvers` does, which older runtimes lack. Imports nothing: the suite of all runtimes uses it. */
+/** Makes a promise that is settled from outside. Older runtimes lack `Promise.withResolvers`. */
 export function deferred<T = void>(): Deferred<T> {
-  let settlers!: Omit<Deferred<T>, "promise">;
-  const promise = new Promise<T>((resolve, reject) => (settlers = { resolve, reject }));
-  return { promise, ...settlers };
+  const result = {} as Deferred<T>;
+  result.promise = new Promise<T>((resolve, reject) => Object.assign(result, { resolve, reject }));
+  return result;
 }

@@ -27,15 +27,15 @@ export interface Gate {
 
 export interface WatchedStore extends ObjectStore {
   calls: Call[];
-  /** Names of the operations that were called, in order. */
+  /** Operations that were called, in order. */
   operations(): string[];
   /** The next call of this kind waits: before it touches the object, or after, with its answer on the way back. */
   hold(operation: Operation, where?: "before" | "after"): Gate;
-  /** How far the store's clock is ahead of ours, in milliseconds. Undefined: the store tells no time. */
+  /** Milliseconds by which the store's clock is ahead of ours; undefined: it tells no time. */
   skew: number | undefined;
 }
 
-/** A store that records its calls and can be held up at each, so that a test decides what overtakes what. */
+/** Makes a store that records its calls and can be held up at each, so that a test decides which call overtakes which. */
 export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
   const gates: {
     operation: Operation;
@@ -62,7 +62,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     return result;
   }
 
-  const withTime = <T extends ObjectHead>(head: T): T => ({
+  const withStoreTime = <T extends ObjectHead>(head: T): T => ({
     ...head,
     now: store.skew === undefined ? undefined : new Date(Date.now() + store.skew),
   });
@@ -81,12 +81,12 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     get: (key, options) =>
       through("get", key, options, async () => {
         const got = await inner.get(key, options);
-        return typeof got === "object" ? withTime(got) : got;
+        return typeof got === "object" ? withStoreTime(got) : got;
       }),
     head: (key, options) =>
       through("head", key, options, async () => {
         const head = await inner.head(key, options);
-        return head && withTime(head);
+        return head && withStoreTime(head);
       }),
     put: (key, body, options) => through("put", key, options, () => inner.put(key, body, options)),
     delete: (key, options) => through("delete", key, options, () => inner.delete(key, options)),
@@ -100,7 +100,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
   return store;
 }
 
-/** Two caches on one store, as two processes have them. */
+/** Makes two caches on one store, as two processes have them. */
 export function twoCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
@@ -115,14 +115,14 @@ function rejectOnAbort(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Collects all events of one kind from now on. */
+/** Collects the events of one kind that a cache emits. */
 export function recordEvents<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
   const events: CacheEvents[E][] = [];
   cache.on(event, (one) => events.push(one));
   return events;
 }
 
-/** Puts an object as a Python program, or anybody, would: without our metadata. */
+/** Puts an object as another program would: without our metadata. */
 export async function putForeign(
   store: ObjectStore,
   key: string,
@@ -133,7 +133,7 @@ export async function putForeign(
   await store.put(key, bytes, { contentType: "binary/octet-stream", metadata });
 }
 
-/** Returns an object as it is stored, with its bytes. */
+/** Returns an object with its stored bytes. */
 export async function readObject(
   store: ObjectStore,
   key: string,
@@ -147,7 +147,7 @@ export async function textOf(stream: ReadableStream<Uint8Array> | undefined): Pr
   return stream && new Response(stream as ReadableStream<Bytes>).text();
 }
 
-/** A standard schema made of a function. */
+/** Makes a standard schema of a function. */
 export function schemaOf<T>(validate: (value: unknown) => { value: T } | { issues: { message: string }[] }) {
   return { "~standard": { version: 1 as const, vendor: "test", validate } };
 }

@@ -1,4 +1,6 @@
 import { bodyStream } from "../../base/body.js";
+import { OCTET_STREAM } from "../../base/media-type.js";
+import { checkRange, clipRange, contentRange } from "../../base/range.js";
 import { isBody } from "../encoding.js";
 import { BucketCacheError, isConflict, isUnavailable } from "../../errors.js";
 import { gunzipStream } from "../../entry/gzip.js";
@@ -20,8 +22,6 @@ import { discardExpired } from "./remove.js";
 import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
 import { emitSet } from "./write.js";
 
-const OCTETS = "application/octet-stream";
-
 /** `set` of a body. */
 export function setStream(layers: Layers, key: string, body: Body, options: SetOptions): Promise<void> {
   return setBody(layers, key, toUpload(body, options), resolveEntry(options, layers.settings.entry), options);
@@ -38,7 +38,7 @@ function toUpload(body: Body, options: SetOptions): Upload {
   const own = isResponse(body) ? body.headers.get("content-type") : isBlob(body) ? body.type : null;
   return {
     body: isBlob(body) ? body : bodyStream(body),
-    contentType: options.contentType ?? (own === null || own === "" ? OCTETS : own),
+    contentType: options.contentType ?? (own === null || own === "" ? OCTET_STREAM : own),
   };
 }
 
@@ -98,7 +98,8 @@ export async function openEntry(
   }
   layers.counters.store.hits++;
   layers.emitHit(key, "store", startedAt);
-  const length = rangeLength(range, got.size);
+  const { start, end } = clipRange(range, got.size);
+  const length = end - start;
   // Of a body that comes in chunks it is not known.
   layers.counters.store.bytesRead += length || 0;
   let stream = got.body;
@@ -117,16 +118,15 @@ export async function openEntry(
 
 /** `getResponse`. */
 export function toResponse({ head, entry, stream, raw }: Opened, range: StreamOptions["range"]): Response {
-  const headers = new Headers({ "content-type": head.contentType || OCTETS });
+  const { start, end } = clipRange(range, head.size);
+  const headers = new Headers({ "content-type": head.contentType || OCTET_STREAM });
   // A proxy may have dropped it.
   if (+head.lastModified >= 0) headers.set("last-modified", head.lastModified.toUTCString());
   if (raw) headers.set("content-type", "application/gzip");
   // The length of what was gunzipped on the way is not known.
-  if ((!entry.compressed || raw) && head.size >= 0)
-    headers.set("content-length", String(rangeLength(range, head.size)));
+  if ((!entry.compressed || raw) && head.size >= 0) headers.set("content-length", String(end - start));
   if (range === undefined) return new Response(stream, { headers });
-  const end = range.offset + rangeLength(range, head.size) - 1;
-  headers.set("content-range", `bytes ${range.offset}-${end}/${head.size}`);
+  headers.set("content-range", contentRange(start, end, head.size));
   return new Response(stream, { status: 206, headers });
 }
 
@@ -216,18 +216,6 @@ async function upload(
   } finally {
     layers.order.end(token);
   }
-}
-
-function checkRange(range: StreamOptions["range"]): void {
-  if (range === undefined) return;
-  const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-  if (!isCount(range.offset) || (range.length !== undefined && (!isCount(range.length) || range.length === 0))) {
-    throw new TypeError("range needs an offset of 0 or more and, when given, a length of 1 or more, in whole bytes");
-  }
-}
-
-function rangeLength(range: StreamOptions["range"], size: number): number {
-  return range === undefined ? size : Math.max(0, Math.min(range.length ?? Infinity, size - range.offset));
 }
 
 function meter(onProgress: (progress: Progress) => void, total: number | undefined): TransformStream<Bytes, Bytes> {
