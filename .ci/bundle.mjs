@@ -16,7 +16,7 @@ const outside = Object.keys({ ...dependencies, ...peerDependencies }).filter((na
 
 /** The entry points of a page, and the parts that every page loads as soon as it has started. */
 const AT_START = ["index", "stores/presigned"];
-const SOON = ["cache/engine", "presigned/index"];
+const SOON = ["presigned/index"];
 
 const bundle = await rolldown({
   input: Object.fromEntries(entries.map((name) => [name, resolve("src", `${name}.ts`)])),

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { bodyStream, readAll, toStream } from "../src/base/body.js";
 import { concat, utf8 } from "../src/base/bytes.js";
 import { BucketCacheError } from "../src/errors.js";
-import { compressible, gunzip, gunzipStream, gzip, gzipStream } from "../src/entry/gzip.js";
+import { compressible, gunzipStream, gzipStream } from "../src/entry/gzip-stream.js";
+import { gunzip, gzip } from "../src/entry/gzip.js";
 import type { Bytes } from "../src/types.js";
 import { expectSameBytes } from "./support/bytes.js";
 

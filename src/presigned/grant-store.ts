@@ -3,13 +3,13 @@ import { readAll } from "../base/body.js";
 import type { StoreClock } from "../base/clock.js";
 import { essenceOf, OCTET_STREAM } from "../base/media-type.js";
 import { parseMetadata } from "../entry/entry.js";
-import { gunzipStream } from "../entry/gzip.js";
+import { gunzipStream } from "../entry/gzip-stream.js";
 import type { BucketCacheError } from "../errors.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { metadataOf } from "../s3/header-names.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionHeaders, type Operation } from "../s3/operations.js";
-import { failure } from "../s3/refusal.js";
+import { failure } from "../s3/failure.js";
 import type { Bytes, Grant, ObjectStore, PutOptions, SignedRequest, WrittenObject } from "../types.js";
 
 /** A grant is for one PUT, whose length must be known: a stream of unknown length is gathered up to here. */

@@ -2,7 +2,7 @@
 // with --docs, docs/runtimes.md gets the table.
 import { fileURLToPath } from "node:url";
 import { createServer, createServerModuleRunner } from "vite";
-import { ALIAS } from "./alias.mjs";
+import { ALIAS } from "../../.config/alias.mjs";
 
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
 

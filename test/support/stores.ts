@@ -54,7 +54,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
       if (gate?.where !== where) return;
       gate.arrive(call);
       const signal = call.options["signal"] as AbortSignal | undefined;
-      await (signal === undefined ? gate.pass : Promise.race([gate.pass, rejectOnAbort(signal)]));
+      await (signal === undefined ? gate.pass : Promise.race([gate.pass, aborted(signal)]));
     };
     await wait("before");
     const result = await run();
@@ -101,14 +101,14 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
 }
 
 /** Makes two caches on one store, as two processes have them. */
-export function twoCaches<S extends ObjectStore = WatchedStore>(
+export function openCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
   const store = options.store ?? (watchedStore() as unknown as S);
   return { store, cache: createCache({ ...options, store }), other: createCache({ ...options, store }) };
 }
 
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
+function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
     signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });

@@ -9,7 +9,7 @@ import { s3Store } from "bucketcache/s3";
 import { freePort } from "../../support/tools.js";
 import { check, equal, until } from "../suite/expect.js";
 import type { Runner } from "../suite/harness.js";
-import { ALIAS } from "../alias.mjs";
+import { ALIAS } from "../../../.config/alias.mjs";
 import { STARTS, type Backend } from "./backend.js";
 import { openPage } from "./browsers.js";
 import { bundle, ROOT } from "./bundle.js";
