@@ -1,5 +1,6 @@
 import { BucketCacheError } from "../errors.js";
 import type { Bytes, CallOptions, ObjectStore } from "../types.js";
+import { wait } from "./wait.js";
 
 /** What goes wrong, and when. With neither `delay` nor `truncate` the call fails with `error`. */
 export interface Fault {
@@ -122,21 +123,6 @@ export function faultyStore(
 
 function unavailable(message: string, key: string | undefined, store: string): BucketCacheError {
   return new BucketCacheError("ERR_UNAVAILABLE", `${message} (faultyStore)`, { key, store });
-}
-
-function wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 /** The first bytes of a body, then the error; a body that is no longer than that is left whole. */
