@@ -1,24 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
-
-const src = (file: string) => fileURLToPath(new URL(`./src/${file}`, import.meta.url));
-
-// Tests import the package by its public names; these lead to the sources, so that no build is needed first.
-const alias = {
-  "bucketcache/s3": src("stores/s3.ts"),
-  "bucketcache/presigned": src("stores/presigned.ts"),
-  "bucketcache/file": src("stores/file.ts"),
-  "bucketcache/memory": src("stores/memory.ts"),
-  "bucketcache/handler": src("handler/index.ts"),
-  "bucketcache/dev": src("dev/index.ts"),
-  "bucketcache/testing": src("testing/index.ts"),
-  bucketcache: src("index.ts"),
-};
+import { ALIAS } from "./.config/alias.mjs";
 
 const page = (file: string) => fileURLToPath(new URL(`./playground/${file}`, import.meta.url));
 
 export default defineConfig({
-  resolve: { alias },
+  resolve: { alias: ALIAS },
   // The playground: `vite build playground`, which `npm start` does where it is needed.
   build: {
     outDir: fileURLToPath(new URL("./.cache/playground", import.meta.url)),

@@ -1,73 +1,116 @@
-// Builds dist, twice: in parts that pages load when needed, and in one file for Node and what resolves as it does, since a
-// process that starts loads every file on its own (a millisecond or two each). The declarations come from tsc.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+// Builds the JavaScript of dist, once for all runtimes: a file for each entry point, a file for each part that is loaded
+// when needed, and few files that these share. The declarations come from tsc.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
-import { build } from "esbuild";
+import { relative, resolve } from "node:path";
+import { rolldown } from "rolldown";
 
-const { exports: entries } = JSON.parse(readFileSync("package.json", "utf8"));
-const targets = Object.values(entries).filter(({ types }) => types !== undefined);
-const sourceOf = (file) => file.replace(/^\.\/dist\/(.*)\.js$/, "src/$1.ts");
+const { exports: targets, dependencies, peerDependencies } = readJson("package.json");
+const entries = Object.values(targets)
+  .filter((target) => target.default !== undefined)
+  .map((target) => target.default.replace(/^\.\/dist\/(.*)\.js$/, "$1"));
 
-// Files of their own, which both builds share: the class of errors is one, whichever of them a part comes from; and fflate
-// is not loaded where node:zlib is.
-const APART = ["src/errors.ts", "src/entry/fflate.ts"];
+// Node takes 6 ms of CPU to begin with CommonJS, and some bundlers do not read it at all: its code goes into dist.
+const INSIDE = "spark-md5";
+const outside = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== INSIDE);
 
-const options = {
-  bundle: true,
-  format: "esm",
+/** The entry points of a page, and the parts that every page loads as soon as it has started. */
+const AT_START = ["index", "stores/presigned"];
+const SOON = ["presigned/index"];
+
+const bundle = await rolldown({
+  input: Object.fromEntries(entries.map((name) => [name, resolve("src", `${name}.ts`)])),
   platform: "neutral",
-  target: "es2022",
-  packages: "external",
-  external: ["node:*"],
+  external: ["node:", ...outside].map((name) => new RegExp(`^${name}`)),
+  tsconfig: resolve("tsconfig.json"),
+  transform: { target: "es2022" },
+  plugins: [asModule(INSIDE)],
+});
+await bundle.write({
+  dir: "dist",
+  format: "esm",
+  entryFileNames: "[name].js",
+  chunkFileNames: "shared/[name].js",
   sourcemap: true,
-  sourcesContent: false,
-  logLevel: "warning",
-};
-
-const { metafile } = await build({
-  ...options,
-  entryPoints: [...targets.map((target) => sourceOf(target.default)), ...APART],
-  outdir: "dist",
-  outbase: "src",
-  chunkNames: "shared/[name]-[hash]",
-  splitting: true,
-  metafile: true,
+  sourcemapExcludeSources: true,
+  codeSplitting: { groups: sharedFiles() },
 });
+await bundle.close();
 
-const forNode = targets.filter(({ node }) => node !== undefined);
-await build({
-  ...options,
-  stdin: {
-    // What is loaded when needed elsewhere is at hand here.
-    contents: [...forNode.map((target) => sourceOf(target.default)), "src/cache/engine.ts"]
-      .map((file) => `export * from "./${file}";`)
-      .join("\n"),
-    resolveDir: process.cwd(),
-  },
-  outfile: "dist/node/all.js",
-  plugins: [
-    {
-      // In the file itself, as Node takes 6 ms of CPU to begin to load CommonJS: half of what all of this takes.
-      name: "spark-md5 inside",
-      setup({ onResolve }) {
-        onResolve({ filter: /^spark-md5$/ }, ({ path }) => ({ path: createRequire(import.meta.url).resolve(path) }));
-      },
+/**
+ * The files that entry points and lazy parts share. A module that only one of them needs stays with it.
+ *
+ * A process pays for each file that it loads, and a page for each byte. So modules share a file when a page needs them at
+ * the same time, whatever else needs them on a server.
+ */
+function sharedFiles() {
+  let needs;
+  const files = ["start", "soon", "later", "server"];
+  return files.map((file, index) => ({
+    debugName: file,
+    // A file takes along what its modules import, so those that are needed first take their own first.
+    priority: files.length - index,
+    name(id, context) {
+      needs ??= needsOfModules((module) => context.getModuleInfo(module));
+      return fileOf(needs.get(id), context.getModuleInfo(id)) === file ? file : null;
     },
-    {
-      name: "files apart",
-      setup({ onResolve }) {
-        onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, resolveDir }) => {
-          const file = resolve(resolveDir, path).replace(/\.js$/, ".ts");
-          const apart = APART.find((candidate) => resolve(candidate) === file);
-          return apart && { path: apart.replace(/^src\/(.*)\.ts$/, "../$1.js"), external: true };
-        });
-      },
+  }));
+}
+
+function fileOf({ parts, ofPage }, { isEntry }) {
+  if (isEntry || parts.length < 2) return undefined;
+  if (parts.some((part) => AT_START.includes(part))) return "start";
+  if (parts.some((part) => SOON.includes(part))) return "soon";
+  return ofPage ? "later" : "server";
+}
+
+/** The entry points and lazy parts that need each module, and whether a page can come to need it. */
+function needsOfModules(getModuleInfo) {
+  const needs = new Map();
+  const seen = new Set();
+  const visitPart = (id, ofPage) => {
+    if (seen.has(id)) return;
+    seen.add(id);
+    const part = relative("src", id).replaceAll("\\", "/").replace(/\.ts$/, "");
+    const lazy = new Set();
+    const visited = new Set();
+    (function visit(module) {
+      const info = getModuleInfo(module);
+      if (info === null || info.isExternal || visited.has(module)) return;
+      visited.add(module);
+      const need = needs.get(module) ?? { parts: [], ofPage: false };
+      needs.set(module, { parts: [...need.parts, part], ofPage: need.ofPage || ofPage });
+      for (const imported of info.importedIds) visit(imported);
+      for (const imported of info.dynamicallyImportedIds) if (!getModuleInfo(imported)?.isExternal) lazy.add(imported);
+    })(id);
+    for (const each of lazy) visitPart(each, ofPage);
+  };
+  // Pages first: what a page loads lazily is of a page, though servers load it as well.
+  const ordered = [...AT_START, ...entries.filter((name) => !AT_START.includes(name))];
+  for (const name of ordered) visitPart(resolve("src", `${name}.ts`), AT_START.includes(name));
+  for (const name of SOON) {
+    if (!seen.has(resolve("src", `${name}.ts`)))
+      throw new Error(`SOON of .ci/bundle.mjs names ${name}, which nothing imports lazily`);
+  }
+  return needs;
+}
+
+/** Takes a CommonJS package that needs no other into the bundle, as a module of its own that can be left out unused. */
+function asModule(name) {
+  const file = createRequire(import.meta.url).resolve(name);
+  const { version, author, license } = readJson(createRequire(import.meta.url).resolve(`${name}/package.json`));
+  return {
+    name: "commonjs-as-module",
+    resolveId: (id) => (id === name ? file : null),
+    load(id) {
+      if (id !== file) return null;
+      // On the line where the package's code begins, so that source maps name its lines.
+      const before = `/*! ${name} ${version}, by ${author.replace(/ <.*/, "")}, ${license} */ export default /* @__PURE__ */ (() => { const module = { exports: {} }; const { exports } = module;`;
+      return `${before} ${readFileSync(file, "utf8")}\nreturn module.exports; })();`;
     },
-  ],
-});
-mkdirSync("dist/node", { recursive: true });
-for (const { node, default: file } of forNode) {
-  const names = metafile.outputs[file.slice(2)].exports.join(", ");
-  writeFileSync(node, `export { ${names} } from "./all.js";\n`);
+  };
+}
+
+function readJson(file) {
+  return JSON.parse(readFileSync(file, "utf8"));
 }

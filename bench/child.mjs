@@ -37,5 +37,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     reply({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
 }
-// What a client keeps open must not keep the run waiting.
+// Connections that a client keeps open must not keep the run waiting.
 process.exit(0);

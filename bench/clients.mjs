@@ -104,7 +104,7 @@ export const clients = {
   },
 };
 
-/** What a transport costs on its own: URLs signed beforehand, nothing looked at but the status. */
+/** A bare transport: URLs are signed beforehand, and nothing but the status is looked at. */
 clients["node:http, signed before"] = async (place) => {
   const { Agent, request } = await import("node:http");
   const agent = new Agent({ keepAlive: true, maxSockets: 128, maxFreeSockets: 128 });

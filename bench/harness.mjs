@@ -4,8 +4,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /**
- * What a function under `sides` of a row's module resolves to. `sample` does the work once; time and CPU around it are
- * measured for it, and what it returns is added to them. `before` is not counted.
+ * A side of a row, which functions under `sides` of its module resolve to. `sample` does the work once; time and CPU
+ * around it are measured for it, and what it returns is added to them. `before` is not counted.
  *
  * @typedef {Record<string, number>} Sample `wall` and `cpu` in ms; all else as the row says
  * @typedef {{

@@ -1,4 +1,4 @@
-/** What a run needs: the library built, the rivals installed, and MinIO, Python and a browser by the tests' own means. */
+/** Prepares a run: builds the library, installs the rivals, and gets MinIO, Python and a browser as the tests do. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, statfsSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** What a run found, for people and for programs. */
+/** Results of a run, for people and for programs. */
 
 /** @typedef {import("./harness.mjs").Goal} Goal */
 /** @typedef {import("./harness.mjs").Stat} Stat */

@@ -1,25 +1,11 @@
-import { PutBucketCorsCommand, S3Client, type CORSRule } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { devBucket, type Bucket } from "../test/support/handler.js";
+import { PutBucketCorsCommand, type CORSRule } from "@aws-sdk/client-s3";
+import { describe, expect, test } from "vitest";
+import { makeDevBucket } from "../test/support/bucket.js";
 import { inEachEngine } from "./support/engines.js";
-import { startSite, type Site } from "./support/site.js";
+import { sharedSite } from "./support/site.js";
 
 // MinIO exposes every header and cannot be told otherwise: these run against the dev server, which does as AWS.
-let bucket: Bucket & { stop(): Promise<void> };
-let site: Site;
-let client: S3Client;
-beforeAll(async () => {
-  bucket = await devBucket();
-  const { bucket: _, stop: __, ...config } = bucket;
-  client = new S3Client(config);
-  site = await startSite(bucket);
-});
-afterAll(async () => {
-  await site?.close();
-  client?.destroy();
-  await bucket?.stop();
-});
-beforeEach(() => site.reset());
+const { site, bucket } = sharedSite({}, makeDevBucket);
 
 /** The rule of the docs, with what a test changes. */
 async function setRule(change: Partial<CORSRule> = {}) {
@@ -31,7 +17,7 @@ async function setRule(change: Partial<CORSRule> = {}) {
     ...change,
   };
   const CORSConfiguration = { CORSRules: [rule] };
-  await client.send(new PutBucketCorsCommand({ Bucket: bucket.bucket, CORSConfiguration }));
+  await bucket.client.send(new PutBucketCorsCommand({ Bucket: bucket.bucket, CORSConfiguration }));
 }
 
 inEachEngine((engine) => {

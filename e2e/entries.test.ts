@@ -1,21 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { makeBucket, type TestBucket } from "../test/support/bucket.js";
+import { beforeAll, describe, expect, test } from "vitest";
 import { kindsOfValues } from "../test/support/values.js";
 import { show } from "./page/show.js";
 import { inEachEngine } from "./support/engines.js";
-import { startSite, type Site } from "./support/site.js";
+import { sharedSite } from "./support/site.js";
 
-let bucket: TestBucket;
-let site: Site;
-beforeAll(async () => {
-  bucket = await makeBucket();
-  site = await startSite(bucket.options);
-});
-afterAll(async () => {
-  await site?.close();
-  await bucket?.remove();
-});
-beforeEach(() => site.reset());
+const { site } = sharedSite();
 
 const KINDS = Object.entries(kindsOfValues());
 
@@ -83,8 +72,8 @@ inEachEngine((engine) => {
 
   test("a function's result is computed once, by Node or by the page, and both have it", async () => {
     const name = `square/${engine.name}`;
-    const far = site.cache().wrap(async (n: number) => ({ square: n * n, by: "node" }), { name });
-    await far(3);
+    const squareInNode = site.cache().wrap(async (n: number) => ({ square: n * n, by: "node" }), { name });
+    await squareInNode(3);
     const tab = await engine.tab(site.url);
     const answers = await tab.run(async (name) => {
       const square = lib.open().wrap(async (n: number) => ({ square: n * n, by: "page" }), { name });
@@ -95,7 +84,7 @@ inEachEngine((engine) => {
       { square: 16, by: "page" },
       { square: 16, by: "page" },
     ]);
-    expect(await far(4)).toEqual({ square: 16, by: "page" });
+    expect(await squareInNode(4)).toEqual({ square: 16, by: "page" });
   });
 
   test("an entry has ended at the same moment in Node and in the page", async () => {

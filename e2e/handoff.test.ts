@@ -7,27 +7,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { makeBucket, type TestBucket } from "../test/support/bucket.js";
 import { inEachEngine, inPlaywright } from "./support/engines.js";
-import { startSite, type Site } from "./support/site.js";
+import { sharedSite } from "./support/site.js";
 
-let bucket: TestBucket;
-let site: Site;
-beforeAll(async () => {
-  bucket = await makeBucket();
-  site = await startSite(bucket.options);
-});
-afterAll(async () => {
-  await site?.close();
-  await bucket?.remove();
-});
-beforeEach(() => site.reset());
+const { site } = sharedSite();
 
 const REPORT = { country: "PT", places: Array.from({ length: 3_000 }, (_, i) => ({ id: i, name: `place ${i}` })) };
 
 inEachEngine((engine) => {
   let prefix: string;
-  // What is computed once is so for each try.
+  // Each try needs a prefix where nothing has been computed yet.
   beforeEach(() => void (prefix = `handoff/${engine.name}/${randomUUID()}/`));
 
   test("a page reads, writes and deletes by grants alone, just what they are for", async () => {
@@ -125,7 +114,7 @@ describe("a redirect to what is presigned for other programs", () => {
     rmSync(folder, { recursive: true });
   });
 
-  // What was compressed is said to be so: browsers undo it unasked, curl when it is asked to.
+  // The response names its gzip: browsers undo it unasked, and curl when it is asked to.
   test.each([
     ["that is stored plain", false, []],
     ["that is stored compressed", true, ["--compressed"]],

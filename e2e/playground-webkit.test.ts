@@ -4,7 +4,7 @@ import { playground } from "./support/playground.js";
 
 const place = playground();
 
-// What drives WebKitGTK here has no locators: the page is worked as a script would.
+// WebKitGTK is driven by WebDriver here, which has no locators: a script in the page does what a user would.
 inEachEngine(
   (engine) => {
     const text = (tab: Tab, id: string) =>

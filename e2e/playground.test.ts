@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { inPlaywright } from "./support/engines.js";
 import { fileOf } from "./support/files.js";
 import { complaints, playground, ready, says } from "./support/playground.js";
+import { deferred } from "../test/support/deferred.js";
 
 const place = playground();
 const MIB = 1 << 20;
@@ -92,10 +93,9 @@ inPlaywright((engine) => {
 
   test("while it is busy with one call its buttons say that they take no other, and then they do again", async () => {
     const page = await open();
-    let release = () => {};
-    const released = new Promise<void>((resolve) => (release = resolve));
+    const released = deferred();
     await page.route("**/cache", async (route) => {
-      await released;
+      await released.promise;
       await route.continue();
     });
     await choose(page, "neighbours", "LU");
@@ -111,7 +111,7 @@ inPlaywright((engine) => {
     await page.getByTestId("call-stop").waitFor();
     // A click all the same begins nothing.
     await page.getByTestId("call-server").dispatchEvent("click");
-    release();
+    released.resolve();
     await says(page.getByTestId("here-result"), /^computed/);
     await expect.poll(async () => new Set(await states())).toEqual(new Set([null]));
     expect(await page.getByTestId("there-result").textContent()).toBe("");
@@ -147,12 +147,11 @@ inPlaywright((engine) => {
 
     test("that is aborted half-way says so, and leaves nothing", async () => {
       const page = await open();
-      let abort = () => {};
-      const aborted = new Promise<void>((resolve) => (abort = resolve));
+      const aborted = deferred();
       let parts = 0;
       await page.route(/[?&]partNumber=/, async (route) => {
         if (++parts <= 2) return route.continue();
-        await aborted;
+        await aborted.promise;
         // The page has given it up by now.
         await route.abort().catch(() => {});
       });
@@ -160,7 +159,7 @@ inPlaywright((engine) => {
       await page.getByTestId("generate").click();
       await says(page.getByTestId("upload-text"), /10\.5 MB sent/);
       await page.getByTestId("upload-abort").click();
-      abort();
+      aborted.resolve();
       await says(page.getByTestId("upload"), "aborted: nothing of it is in the bucket");
       expect(await place.cache.has("uploads/measurements.csv")).toBe(false);
     });

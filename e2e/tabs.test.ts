@@ -1,20 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { makeBucket, type TestBucket } from "../test/support/bucket.js";
+import { beforeEach, expect, test } from "vitest";
 import { inEachEngine, type Tab } from "./support/engines.js";
-import { startSite, type Site } from "./support/site.js";
+import { sharedSite } from "./support/site.js";
 
-let bucket: TestBucket;
-let site: Site;
-beforeAll(async () => {
-  bucket = await makeBucket();
-  site = await startSite(bucket.options);
-});
-afterAll(async () => {
-  await site?.close();
-  await bucket?.remove();
-});
-beforeEach(() => site.reset());
+const { site } = sharedSite();
 
 interface Shared {
   shared: ReturnType<typeof lib.open>;

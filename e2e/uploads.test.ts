@@ -1,38 +1,16 @@
-import { HeadObjectCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { makeBucket, type TestBucket } from "../test/support/bucket.js";
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "vitest";
 import { inEachEngine, inPlaywright } from "./support/engines.js";
 import { fileOf, sha256OfNoise } from "./support/files.js";
-import { startSite, type Site } from "./support/site.js";
+import { sharedSite } from "./support/site.js";
 
 const MIB = 1 << 20;
 
-let bucket: TestBucket;
-let site: Site;
-beforeAll(async () => {
-  bucket = await makeBucket();
-  site = await startSite(bucket.options, { maxBytes: 256 * MIB });
-});
-afterAll(async () => {
-  await site?.close();
-  await bucket?.remove();
-});
-beforeEach(() => site.reset());
+const { site, hasObject, countOpenUploads } = sharedSite({ maxBytes: 256 * MIB });
 
-const isThere = (key: string) =>
-  bucket.client.send(new HeadObjectCommand({ Bucket: bucket.bucket, Key: `cache/${key}` })).then(
-    () => true,
-    () => false,
-  );
-/** MinIO lists the uploads of one object, by its whole key. */
-async function openUploads(key: string): Promise<number> {
-  const answer = await bucket.client.send(
-    new ListMultipartUploadsCommand({ Bucket: bucket.bucket, Prefix: `cache/${key}` }),
-  );
-  return answer.Uploads?.length ?? 0;
-}
+/** The operations that the handler was asked for. */
 const operations = () => site.batches.flat().map(({ op }) => op);
-const tally = (op: string) => operations().filter((each) => each === op).length;
+const countOperations = (op: string) => operations().filter((each) => each === op).length;
 
 inEachEngine((engine) => {
   describe("an upload", () => {
@@ -57,8 +35,8 @@ inEachEngine((engine) => {
       expect(site.sent()).toEqual([`PUT cache/${key}`]);
       const entry = await site.cache().getEntry<Uint8Array>(key);
       expect(entry?.contentType).toBe(kind === "file" ? "application/x-noise" : "application/octet-stream");
-      expect(await sha256OfNoise(entry!.value.byteLength)).toBe(await sha256OfNoise(3 * MIB));
-      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(3 * MIB));
+      expect(sha256OfNoise(entry!.value.byteLength)).toBe(sha256OfNoise(3 * MIB));
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(sha256OfNoise(3 * MIB));
     });
 
     test.each(kinds)("of 12 MiB as %s goes in parts, with progress, and Node reads the same", async (kind) => {
@@ -86,8 +64,8 @@ inEachEngine((engine) => {
       );
       expect(progress.at(-1)?.loaded).toBe(12 * MIB);
       if (kind !== "stream") expect(progress[0]?.total).toBe(12 * MIB);
-      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(12 * MIB));
-      expect(await openUploads(key)).toBe(0);
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(sha256OfNoise(12 * MIB));
+      expect(await countOpenUploads(key)).toBe(0);
     });
 
     test.each(["blob", "stream"])("of a %s that is compressed as it flows is read plain by Node", async (kind) => {
@@ -127,8 +105,8 @@ inEachEngine((engine) => {
       expect(outcome).toEqual({ code: "Error", message: "enough" });
       expect(site.sent("PUT").length).toBeGreaterThanOrEqual(6);
       expect(site.sent("PUT").length).toBeLessThan(12);
-      await expect.poll(() => openUploads(key)).toBe(0);
-      expect(await isThere(key)).toBe(false);
+      await expect.poll(() => countOpenUploads(key)).toBe(0);
+      expect(await hasObject(key)).toBe(false);
     });
 
     test("whose source fails rejects with that failure, and keeps the old value", async () => {
@@ -147,7 +125,7 @@ inEachEngine((engine) => {
       }, key);
       expect(outcome).toEqual({ code: "Error", message: "the disk is gone" });
       expect(await site.cache().get(key)).toBe("old");
-      await expect.poll(() => openUploads(key)).toBe(0);
+      await expect.poll(() => countOpenUploads(key)).toBe(0);
     });
 
     test("beyond what the handler allows is refused with ERR_TOO_LARGE before a byte is sent", async () => {
@@ -165,8 +143,8 @@ inEachEngine((engine) => {
       const key = `gzip/${engine.name}/noise`;
       const tab = await engine.tab(site.url);
       await tab.run((key) => lib.open().set(key, new Blob([lib.noise(17 << 20)]), { compress: true }), key);
-      expect(tally("part")).toBe(4);
-      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(17 * MIB));
+      expect(countOperations("part")).toBe(4);
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(sha256OfNoise(17 * MIB));
     });
 
     test("goes on when the network is cut and comes back", async () => {
@@ -180,22 +158,17 @@ inEachEngine((engine) => {
       const tab = await engine.tab(site.url);
       await tab.run((key) => lib.open().set(key, new Blob([lib.noise(22 << 20)]), { compress: false }), key);
       expect(cuts).toBe(3);
-      expect(await site.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(22 * MIB));
-      expect(await openUploads(key)).toBe(0);
+      expect(await site.cache().getStream(key).then(digestOf)).toBe(sha256OfNoise(22 * MIB));
+      expect(await countOpenUploads(key)).toBe(0);
     });
   });
 });
 
 describe("an upload that is slower than its grants live", () => {
-  let slow: Site;
-  beforeAll(async () => {
-    slow = await startSite(bucket.options, { maxBytes: 64 * MIB, expiresIn: 3 });
-  });
-  afterAll(async () => slow?.close());
+  const { site: slow } = sharedSite({ maxBytes: 64 * MIB, expiresIn: 3 });
 
   inEachEngine((engine) => {
     test("gets a grant for each part as it starts, and ends well", async () => {
-      slow.reset();
       slow.proxy.hook = (request) =>
         request.method === "PUT" ? { before: () => new Promise((resolve) => setTimeout(resolve, 1_200)) } : undefined;
       const key = `slow/${engine.name}`;
@@ -207,7 +180,7 @@ describe("an upload that is slower than its grants live", () => {
       }, key);
       expect(took).toBeGreaterThan(4_000);
       expect(slow.batches.flat().filter(({ op }) => op === "part").length).toBeGreaterThanOrEqual(4);
-      expect(await slow.cache().getStream(key).then(digestOf)).toBe(await sha256OfNoise(18 * MIB));
+      expect(await slow.cache().getStream(key).then(digestOf)).toBe(sha256OfNoise(18 * MIB));
     });
   });
 });
@@ -221,7 +194,7 @@ inPlaywright((engine) => {
       const [file] = (document.getElementById("file") as HTMLInputElement).files!;
       await lib.open().set(key, file, { compress: false });
     }, key);
-    expect(tally("part")).toBe(2);
+    expect(countOperations("part")).toBe(2);
     const entry = await site.cache().getEntry<Uint8Array>(key);
     expect(entry).toMatchObject({ size: 7 * MIB, contentType: "text/csv" });
   });
@@ -266,7 +239,7 @@ inPlaywright(
         await watch;
         console.log(`the page grew by ${((peak - before) / MIB).toFixed(1)} MiB at its peak`);
         expect(peak - before).toBeLessThan(64 * MIB);
-        expect(tally("part")).toBeGreaterThan(10);
+        expect(countOperations("part")).toBeGreaterThan(10);
         let size = 0;
         for await (const chunk of (await site.cache().getStream(key))!) size += chunk.byteLength;
         expect(size).toBe(200 * MIB);
@@ -277,7 +250,6 @@ inPlaywright(
 );
 
 async function digestOf(stream: ReadableStream<Uint8Array> | undefined): Promise<string> {
-  const { createHash } = await import("node:crypto");
   const hash = createHash("sha256");
   for await (const chunk of stream!) hash.update(chunk);
   return hash.digest("hex");

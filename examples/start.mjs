@@ -1,6 +1,6 @@
 /**
- * What `npm start` runs: builds the library where that is needed, opens a bucket, and shows what the cache does there.
- * What imports the library is imported late: before the build there is none.
+ * Program of `npm start`: builds the library where that is needed, opens a bucket, and shows what the cache does there.
+ * Modules that import the library are imported late, because before the build there is no library.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -30,7 +30,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DIRECTORY = join(ROOT, ".cache", "demo");
 const LOCAL_BUCKET = "demo";
 
-/** What the reader can put right: said without a stack. */
+/** A problem that the reader can solve, so it is printed without a stack. */
 class Advice extends Error {}
 
 const screen = openScreen(process.stdout, process.env);
@@ -241,7 +241,7 @@ function explain(error) {
   if (code === "EADDRINUSE") {
     return `${red("✗")} ${fold(`Port ${port} is in use: end what listens there, or choose another by --port.`)}`;
   }
-  // What the library says of a bucket that somebody has named: its own words, with what to do.
+  // For a bucket that the user has named, the library's own message says what to do.
   if (process.env["S3_BUCKET"] && (name === "BucketCacheError" || name === "TypeError")) {
     return `${red("✗")} ${fold(`${message}${code ? ` (${code})` : ""}\n\nUnset S3_BUCKET to run the demo on a local S3 server instead.`)}`;
   }

@@ -1,5 +1,5 @@
 /**
- * What went wrong, for programs. Part of the public contract: codes are added, never renamed.
+ * Kind of an error, for programs. The codes are part of the public contract: they are added, never renamed.
  *
  * - `ERR_FORBIDDEN`: the store refuses the operation (403 `AccessDenied`).
  * - `ERR_NO_SUCH_BUCKET`: the bucket does not exist.
@@ -8,12 +8,12 @@
  * - `ERR_CORS`: a browser may not see what it needs; the message holds the rule that is missing.
  * - `ERR_UNAVAILABLE`: the store cannot be reached or answers 429 or 5xx after every retry.
  * - `ERR_TIMEOUT`: the store did not answer in time.
- * - `ERR_CONFLICT`: a condition failed (412): somebody else wrote or deleted the object.
+ * - `ERR_CONFLICT`: a condition failed (412), because another client wrote or deleted the object.
  * - `ERR_DAMAGED`: an entry was received in full and cannot be decoded.
  * - `ERR_TOO_LARGE`: a value exceeds a configured limit.
- * - `ERR_UNSUPPORTED`: the store, or the entry, cannot do what was asked.
+ * - `ERR_UNSUPPORTED`: the store or the entry does not support the operation.
  * - `ERR_MISSING_PEER`: an optional peer dependency is not installed.
- * - `ERR_PROTOCOL`: a presign handler, or a store, answered something that is not the protocol.
+ * - `ERR_PROTOCOL`: the answer of a presign handler, or of a store, does not follow the protocol.
  * - `ERR_STORE`: any other refusal of the store.
  */
 export type ErrorCode =
@@ -34,13 +34,13 @@ export type ErrorCode =
 
 /** Says whether, when and how a failed request may be tried again. Retries inside the library have been made already. */
 export interface RetryHint {
-  /** Another attempt may succeed. */
+  /** Whether another attempt may succeed. */
   retryable?: boolean;
   /** Milliseconds that the store asked to wait first. */
   afterMs?: number;
-  /** A new signature may succeed where this one did not. */
+  /** Whether a new signature may succeed where this one did not. */
   newSignature?: boolean;
-  /** No answer came at all; in a browser CORS may be the reason. */
+  /** Whether no answer came at all. In a browser, CORS may be the reason. */
   noAnswer?: boolean;
 }
 
@@ -54,18 +54,26 @@ export interface ErrorDetails {
   status?: number | undefined;
   /** The store's own code, such as `NoSuchUpload`. */
   storeCode?: string | undefined;
-  /** Default: trying again is of no use. */
+  /** Whether it may be tried again. Without a hint, trying again is of no use. */
   retry?: RetryHint | undefined;
   /** The error underneath. */
   cause?: unknown;
 }
 
 /**
- * Everything that goes wrong outside the caller's own code. Misuse of the API is a `TypeError`, an abort rejects with
- * the signal's own reason, and a miss is never an error.
+ * Error of everything that goes wrong outside the caller's code. Misuse of the API is a `TypeError` instead, an abort
+ * rejects with the signal's reason, and a miss is never an error.
+ *
+ * @example
+ * try {
+ *   await cache.set("k", value);
+ * } catch (error) {
+ *   if (isBucketCacheError(error) && error.code === "ERR_FORBIDDEN") return readOnly();
+ *   throw error;
+ * }
  */
 export class BucketCacheError extends Error {
-  /** What went wrong, for programs. */
+  /** Kind of the error, for programs. */
   readonly code: ErrorCode;
   /** The object key as the store knows it, where one object is concerned. */
   readonly key: string | undefined;
@@ -75,10 +83,10 @@ export class BucketCacheError extends Error {
   readonly status: number | undefined;
   /** The store's own code, such as `NoSuchUpload`, where it gave one. */
   readonly storeCode: string | undefined;
-  /** Whether, when and how it may be tried again. */
+  /** Hint whether, when and how the request may be tried again. */
   readonly retry: RetryHint;
 
-  /** For stores and codecs of your own, which fail as the built-in ones do. */
+  /** Makes an error for a store or codec of your own, which then fails as the built-in ones do. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "BucketCacheError";
@@ -96,7 +104,7 @@ export class BucketCacheError extends Error {
  * `instanceof` does not.
  */
 export function isBucketCacheError(value: unknown): value is BucketCacheError {
-  // An error of another realm, say of a frame or of `node:vm`, is no instance of this one's `Error`.
+  // An error of another realm, such as a frame or `node:vm`, is no instance of this one's `Error`.
   const { name, code, stack } = (value ?? {}) as { name?: unknown; code?: unknown; stack?: unknown };
   return name === "BucketCacheError" && stack !== undefined && String(code).startsWith("ERR_");
 }
@@ -107,12 +115,7 @@ export function retryHintOf(error: unknown): RetryHint {
   return (isBucketCacheError(error) && (error.retry as RetryHint | undefined)) || {};
 }
 
-/** The store is down rather than refusing: what `whenUnavailable` and retries are about. */
+/** Tells whether the store is down, rather than refusing. Retries and `whenUnavailable` are about such errors. */
 export function isUnavailable(error: unknown): boolean {
   return isBucketCacheError(error) && (error.code === "ERR_UNAVAILABLE" || error.code === "ERR_TIMEOUT");
-}
-
-/** A condition failed, or what was read is gone: somebody else wrote. */
-export function isConflict(error: unknown): boolean {
-  return isBucketCacheError(error) && error.code === "ERR_CONFLICT";
 }

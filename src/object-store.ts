@@ -1,19 +1,19 @@
 // The contract between a cache and the place where its entries live.
 import type { Bytes, CallOptions, Grant, PresignOptions, Progress } from "./types.js";
 
-/** A part of an object. */
+/** Range of an object's bytes. */
 export interface ByteRange {
   /** The first byte, counted from 0. */
   offset: number;
-  /** How many bytes. Default: all that follow. */
+  /** Number of bytes; all that follow, where it is absent. */
   length?: number;
 }
 
 /** An object in a listing. */
 export interface ListedObject {
-  /** From a cache without its prefix; from a store the whole key. */
+  /** Key of the entry, without the prefix, where a cache lists; key of the object where a store lists. */
   key: string;
-  /** Bytes. */
+  /** Bytes of the object. */
   size: number;
   /** The store's name for this version of the object, in quotes. */
   etag: string;
@@ -21,7 +21,7 @@ export interface ListedObject {
   lastModified: Date;
 }
 
-/** What is known of an object without its body. */
+/** Facts about an object besides its body. */
 export interface ObjectHead {
   /** Bytes of the whole object, also when a range was asked for. */
   size: number;
@@ -29,19 +29,19 @@ export interface ObjectHead {
   etag: string;
   /** When it was written, by the store's clock. */
   lastModified: Date;
-  /** As it was written. */
+  /** Media type that the object was written with. */
   contentType: string;
   /** User metadata, names in lower case without `x-amz-meta-`. */
   metadata: Record<string, string>;
   /** The store's own time when it answered, where it is known. */
   now: Date | undefined;
-  /** On versioned buckets, the version that was read. */
+  /** Version that was read, on versioned buckets. */
   versionId?: string | undefined;
 }
 
-/** An object as `ObjectStore.get` finds it. */
+/** An object with its body, as `ObjectStore.get` returns it. */
 export interface FoundObject extends ObjectHead {
-  /** The bytes as they are stored. Fails when fewer arrive than were announced. */
+  /** The bytes as they are stored. The stream fails when fewer arrive than were announced. */
   body: ReadableStream<Bytes>;
   /**
    * Reads the whole body in one piece, for a store that can do so faster than by `body`. The caller uses either this or
@@ -72,30 +72,30 @@ export interface WriteCondition {
 
 /** Options of `ObjectStore.put`. */
 export interface PutOptions extends CallOptions, WriteCondition {
-  /** Stored with the object. */
+  /** Media type, which is stored with the object. */
   contentType: string;
-  /** User metadata, names in lower case without `x-amz-meta-`. Takes the place of all that was there. */
+  /** User metadata, names in lower case without `x-amz-meta-`. It takes the place of all that was there. */
   metadata: Record<string, string>;
-  /** Stored with the object, for those who read it by HTTP. Default: none. */
+  /** `Cache-Control` that is stored with the object, for programs that read it by HTTP. */
   cacheControl?: string;
   /** Base64 SHA-256 of the body; the store refuses another body. */
   sha256?: string;
-  /** Called as bytes go out: of large uploads, once for each part that is done. */
+  /** Called as bytes go out. For large uploads, it is called once for each part that is done. */
   onProgress?: (progress: Progress) => void;
 }
 
 /**
- * Where entries live. Small on purpose: your own store is one object with these methods, and
+ * Place where entries live. The interface is small on purpose: your own store is one object with these methods, and
  * `storeConformance` of `bucketcache/testing` tells whether it keeps its promises.
  *
  * A missing object is `undefined`, a condition that fails is a `BucketCacheError` `ERR_CONFLICT`, a store that is down
  * is `ERR_UNAVAILABLE` or `ERR_TIMEOUT`.
  */
 export interface ObjectStore {
-  /** For errors: what the store is, and of which bucket or folder. */
+  /** Kind of the store, with its bucket or folder: errors name it. */
   readonly name: string;
   /**
-   * An object, or a range of its body. A body that nobody reads to its end is cancelled by the reader.
+   * Returns an object, or a range of its body. The reader cancels a body that it does not read to its end.
    *
    * With `ifNoneMatch`, an object that still has this ETag is "not-modified"; where `lastModified` is given too and
    * the store can tell, an object with another one counts as changed (its metadata may be new).
@@ -108,23 +108,23 @@ export interface ObjectStore {
       lastModified?: Date;
     },
   ): Promise<FoundObject | "not-modified" | undefined>;
-  /** What is known of an object, without its body. */
+  /** Returns the facts about an object, without its body. */
   head(key: string, options?: CallOptions): Promise<ObjectHead | undefined>;
-  /** All or nothing: a body that fails, or an abort, leaves what was there before. */
+  /** Writes an object, all or nothing: a body that fails, or an abort, leaves what was there before. */
   put(key: string, body: Uint8Array | Blob | ReadableStream<Uint8Array>, options: PutOptions): Promise<WrittenObject>;
-  /** An absent object is no error. */
+  /** Deletes an object. An absent one is no error. */
   delete(key: string, options?: CallOptions & { ifMatch?: string; versionId?: string | undefined }): Promise<void>;
-  /** Deletes many at once, where the store can. Default: `delete` for each. */
+  /** Deletes many objects at once. Without this method, a cache deletes one by one. */
   deleteMany?(keys: readonly string[], options?: CallOptions): Promise<void>;
-  /** Every object whose key begins with the prefix, in the order of the keys' UTF-8 bytes. */
+  /** Lists every object whose key begins with the prefix, in the order of the keys' UTF-8 bytes. */
   list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;
-  /** A grant for one operation on one object, where the store can sign. */
+  /** Returns a grant for one operation on one object, where the store can sign. */
   presign?(key: string, options: PresignOptions): Promise<Grant>;
-  /** Gets ready to read these keys soon: a store that asks somebody for permission asks once for all. */
+  /** Gets ready to read these keys soon: a store that has to ask for permission asks once for all. */
   prepare?(keys: readonly string[]): void;
   /**
-   * The store's time in Unix milliseconds, where its answers have told it; undefined before. Entries end by it. A cache
-   * on a store without this method learns the time from `ObjectHead.now`.
+   * Returns the store's time in Unix milliseconds, where its answers have told it; undefined before. Entries end by it. A
+   * cache on a store without this method learns the time from `ObjectHead.now`.
    */
   now?(): number | undefined;
   /**
@@ -135,7 +135,7 @@ export interface ObjectStore {
   readonly stampsEntries?: boolean;
   /** Signs requests for others, as a presign handler needs it; absent where the store holds no credentials. */
   readonly signer?: BucketSigner;
-  /** Releases what the store holds, sockets say. It may be used again, and opens anew. */
+  /** Releases what the store holds, such as sockets. The store may be used again, and opens them anew. */
   close?(): Promise<void>;
 }
 
@@ -157,9 +157,9 @@ export interface SignedRequest {
   method: string;
   /** The address, with the signature in its query. */
   url: string;
-  /** To be sent exactly so. `host` is not among them; `content-length` is, where it was signed. */
+  /** Headers to be sent as they are. `host` is not among them; `content-length` is, where it was signed. */
   headers: Record<string, string>;
-  /** Unix seconds: the earlier of what was asked for and the end of the signing credentials. */
+  /** End in Unix seconds: the end that was asked for, or that of the signing credentials when it is earlier. */
   expiresAt: number;
 }
 
@@ -167,15 +167,15 @@ export interface SignedRequest {
 export interface UploadedPart {
   /** Counted from 1. */
   partNumber: number;
-  /** As the store named it when the part was uploaded. */
+  /** ETag of the part, as the store answered its upload. */
   etag: string;
 }
 
 /** Acts on a bucket for a presign handler, with the credentials of its store. */
 export interface BucketSigner {
   /**
-   * Signs a request that somebody else will send; `expiresIn` is in seconds. Of a PUT it also signs a header that stops
-   * a copy source from being smuggled in, where the store lets unsigned `x-amz-*` headers through.
+   * Signs a request that a client will send; `expiresIn` is in seconds. For a PUT it also signs a header that stops a copy
+   * source from being smuggled in, where the store lets unsigned `x-amz-*` headers through.
    */
   sign(request: SignableRequest, expiresIn: number): Promise<SignedRequest>;
   /** Begins a multipart upload, and resolves to its id. */
@@ -190,15 +190,32 @@ export interface BucketSigner {
     parts: readonly UploadedPart[],
     condition: WriteCondition,
     options?: CallOptions & { entry?: string },
-  ): Promise<{ etag: string }>;
+  ): Promise<{
+    /** The ETag of the object. */
+    etag: string;
+  }>;
   /** Ends an upload and removes its parts. One that is gone already is no error. */
   abortUpload(key: string, uploadId: string, options?: CallOptions): Promise<void>;
   /** Lists the parts that the store has. */
-  listParts(key: string, uploadId: string, options?: CallOptions): Promise<(UploadedPart & { size: number })[]>;
+  listParts(
+    key: string,
+    uploadId: string,
+    options?: CallOptions,
+  ): Promise<
+    (UploadedPart & {
+      /** The size of the part, in bytes. */
+      size: number;
+    })[]
+  >;
   /** Lists one page of the objects below a prefix; `cursor` is undefined on the last. */
   listPage(
     prefix: string,
     cursor?: string,
     options?: CallOptions,
-  ): Promise<{ objects: ListedObject[]; cursor: string | undefined }>;
+  ): Promise<{
+    /** The objects, in the order of their keys. */
+    objects: ListedObject[];
+    /** The place where the next page begins. */
+    cursor: string | undefined;
+  }>;
 }

@@ -4,71 +4,130 @@ import type { ByteRange, ListedObject, ObjectStore } from "./object-store.js";
 
 export type * from "./object-store.js";
 
-/** A length of time: a number is SECONDS (as in HTTP, Redis EX, `expiresIn`); a string is "500ms", "90s", "5m", "1h", "7d", "2w". `Infinity` is never. */
+/**
+ * Length of time. A number is in SECONDS, as in HTTP, Redis `EX` and the AWS SDK's `expiresIn`; a string has its unit:
+ * `"500ms"`, `"90s"`, `"5m"`, `"1h"`, `"7d"`, `"2w"`. `Infinity` means never.
+ *
+ * @example
+ * await cache.set("greeting", "hello", { ttl: "5m" });
+ */
 export type Duration = number | string;
 
-/** Bytes that own a plain `ArrayBuffer`: what `fetch`, `Blob` and WebCrypto take without a cast. */
+/** Bytes over a plain `ArrayBuffer`, which `fetch`, `Blob` and WebCrypto take without a cast. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What streams into an entry. Strings are encoded as UTF-8. */
+/** Content that is streamed into an entry. Strings are encoded as UTF-8. */
 export type Body = ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string> | Blob | Response;
 
-/** How far a transfer is, in bytes of the body on the wire. `total` is undefined while the end is not known. */
+/** Progress of a transfer, in bytes of the body on the wire. */
 export interface Progress {
   /** Bytes that have arrived. */
   loaded: number;
-  /** Bytes in all, where it is known. */
+  /** Bytes of the whole body; undefined while that is not known. */
   total: number | undefined;
 }
 
-/** What any call takes. */
+/** Options that every call takes. */
 export interface CallOptions {
-  /** Aborts this call only; it rejects with the signal's own `reason`, never with a `BucketCacheError`. */
+  /** Aborts this call, and no other. The call rejects with the `reason` of the signal, never with a `BucketCacheError`. */
   signal?: AbortSignal | undefined;
   /** Keeps background work alive after the response, as edge runtimes require (`ctx.waitUntil`). */
   waitUntil?: ((promise: Promise<unknown>) => void) | undefined;
 }
 
-/** Set once on the cache, overridden by `wrap` and by each call. */
+/** Options of entries: set once on the cache, overridden by `wrap` and by each call. */
 export interface EntryOptions {
-  /** How long the entry lives. Default: never expires. */
+  /**
+   * Life of the entry, counted from the moment when its value was given or computed.
+   *
+   * @default Infinity
+   */
   ttl?: Duration;
-  /** gzip: `"auto"` (the default) takes the smaller form from 1 KiB up, and decides by content type for streams. */
+  /**
+   * Whether the body is stored as gzip. `"auto"` stores the smaller form of values from 1 KiB up, and decides by content
+   * type for streams.
+   *
+   * @default "auto"
+   */
   compress?: boolean | "auto";
-  /** `"await"` (the default) resolves when the entry is stored; `"background"` returns first. */
+  /**
+   * With `"await"`, a call resolves when the entry is stored; with `"background"`, it resolves first.
+   *
+   * @default "await"
+   */
   write?: "await" | "background";
 }
 
 /** Options of {@link createCache}. */
 export interface CacheOptions extends EntryOptions, Pick<CallOptions, "waitUntil"> {
-  /** Where entries live: `s3Store`, `presignedStore`, `fileStore`, `memoryStore`, or your own. */
+  /** Store of the entries: `s3Store`, `presignedStore`, `fileStore`, `memoryStore`, or your own. */
   store: ObjectStore;
-  /** Prepended to every object key. Default: `"cache/"`. */
+  /**
+   * Beginning of every object key.
+   *
+   * @default "cache/"
+   */
   prefix?: string;
   /** The in-memory layer; `false` turns it off. */
   memory?:
     | false
     | {
-        /** Default: 10,000. */
+        /**
+         * Most entries that memory holds.
+         *
+         * @default 10_000
+         */
         maxEntries?: number;
-        /** Default: 64 MiB, keys included. An entry larger than this is not kept. */
+        /**
+         * Most bytes that memory holds, keys included. A larger entry is not kept.
+         *
+         * @default 67_108_864 (64 MiB)
+         */
         maxBytes?: number;
-        /** What callers get from memory: the same object (`"share"`, the default), a copy, or a frozen object. */
+        /**
+         * Whether callers get one and the same object from memory, a copy each, or a frozen object.
+         *
+         * @default "share"
+         */
         isolation?: "share" | "clone" | "freeze";
-        /** An older copy in memory is checked against the store. Default: 60 s for explicit entries, never for function results. */
+        /**
+         * Age from which a copy in memory is checked against the store.
+         *
+         * @default "60s" for explicit entries, Infinity for function results
+         */
         revalidateAfter?: Duration;
       };
-  /** What `wrap` and `getOrSet` do when the store is down: run the function (`"bypass"`, the default), or throw. */
+  /**
+   * When the store is down, `wrap` and `getOrSet` run the function (`"bypass"`), or throw.
+   *
+   * @default "bypass"
+   */
   whenUnavailable?: "bypass" | "throw";
-  /** `"miss"` is for buckets that answer 403 for absent keys. Default: `"throw"`. */
+  /**
+   * Meaning of a 403. `"miss"` is for buckets that answer 403 for absent keys.
+   *
+   * @default "throw"
+   */
   whenForbidden?: "throw" | "miss";
-  /** Your own codecs, asked before the built-in ones. */
+  /** Your own codecs, which are asked before the built-in ones. */
   codecs?: readonly Codec[];
-  /** A value that decodes to more than this is an error (`ERR_TOO_LARGE`), not an exhausted process. Default: 512 MiB. */
+  /**
+   * Most bytes of a decoded value. A larger one is an error (`ERR_TOO_LARGE`), not an exhausted process.
+   *
+   * @default 536_870_912 (512 MiB)
+   */
   maxValueBytes?: number;
-  /** Deletes an expired object when it is first read. Default: true. */
+  /**
+   * Deletes an expired object when it is first read.
+   *
+   * @default true
+   */
   deleteExpired?: boolean;
-  /** Waits so long after the end of an entry before deleting it. Default: none. */
+  /**
+   * Time between the end of an entry and the deletion of its object.
+   *
+   * @default 0
+   */
   deleteGrace?: Duration;
 }
 
@@ -86,33 +145,38 @@ type Async<F> = F extends (this: any, ...args: any) => PromiseLike<any>
 export interface WrapOptions<F extends Fn = Fn> extends Omit<EntryOptions, "ttl"> {
   /** Required: a function's own name does not survive a minifier, and two functions called `e` would share entries. */
   name: string;
-  /** How long a result lives, or a function of the result and the arguments. */
+  /** Life of a result, or a function that derives it from the result and the arguments. */
   ttl?: Duration | ((value: Result<F>, ...args: Args<F>) => Duration);
-  /** What it returns takes the place of the arguments in the key. */
+  /** Returns the data that takes the place of the arguments in the key. */
   key?: (this: This<F>, ...args: Args<F>) => unknown;
-  /** Decides whether a result is stored. Default: every result, `null` and `undefined` too. */
+  /** Decides whether a result is stored. Without it every result is, `null` and `undefined` too. */
   shouldCache?: (value: Result<F>) => boolean;
-  /** Checks what was read from the store; what does not fit is a miss. */
+  /** Checks values that were read from the store. A value that does not fit is a miss. */
   schema?: StandardSchemaV1<unknown, Result<F>>;
   /** Takes the place of a function wrapped before under this name. */
   replace?: boolean;
 }
 
-/** What a wrapped function can do besides being called. */
+/** Methods of a wrapped function. */
 export interface WrappedMethods<F extends Fn> {
   /** The function that was wrapped. */
   readonly fn: F;
-  /** Runs the function whatever is cached, and stores what it returns. */
+  /** Runs the function whatever is cached, and stores its result. */
   refresh: Async<F>;
-  /** The cached value, or undefined; never runs the function. */
+  /** Returns the cached value, or undefined. Never runs the function. */
   peek(...args: Args<F>): Promise<Result<F> | undefined>;
   /** Deletes the entry of these arguments from both layers. */
   invalidate(...args: Args<F>): Promise<void>;
-  /** The key of these arguments, as `cache.get` and `cache.delete` take it. */
+  /** Returns the key of these arguments, as `cache.get` and `cache.delete` take it. */
   keyOf(...args: Args<F>): string;
-  /** A grant to read the entry of these arguments, which is computed first when absent. */
+  /** Returns a grant to read the entry of these arguments, which is computed first when absent. */
   presign(...args: Args<F>): Promise<Grant>;
-  /** The same function for one request: its own signal, waitUntil, life of grants, and single flight. */
+  /**
+   * Returns the same function for one request, with its signal, `waitUntil` and life of grants.
+   *
+   * @example
+   * const report = await buildReport.with({ signal: request.signal })(month);
+   */
   with(options: CallOptions & { expiresIn?: Duration }): Wrapped<F>;
 }
 
@@ -121,41 +185,43 @@ export type Wrapped<F extends Fn> = Async<F> & WrappedMethods<F>;
 
 /** A value with what is known about it. */
 export interface Entry<T> {
-  /** As the caller named it, without the cache's prefix. */
+  /** Key as the caller named it, without the cache's prefix. */
   key: string;
-  /** What was stored, decoded. */
+  /** The value, decoded. */
   value: T;
   /** The layer that answered. */
   source: "memory" | "store";
-  /** Undefined for objects that other programs wrote. */
+  /** When the value came to be; undefined for objects that other programs wrote. */
   createdAt: Date | undefined;
-  /** Undefined when the entry never expires. */
+  /** When the entry ends; undefined for never. */
   expiresAt: Date | undefined;
-  /** Expired, and served all the same. */
-  stale: boolean;
   /** Bytes of the stored object, after compression. */
   size: number;
   /** The store's name for this version of the object, in quotes. */
   etag: string;
-  /** Of the value, also when it is stored compressed. */
+  /** Media type of the value. It stays the same when the stored body is compressed. */
   contentType: string;
 }
 
 /** Options of `cache.set` and `cache.getOrSetStream`. */
 export interface SetOptions extends EntryOptions, CallOptions {
-  /** For people and other programs; how the value is decoded does not depend on it. */
+  /** Media type of the object, for people and other programs. Decoding does not depend on it. */
   contentType?: string;
-  /** Takes the place of `no-store` in `Cache-Control`. */
+  /** Directives that take the place of `no-store` in `Cache-Control`. */
   cacheControl?: string;
-  /** Called as bytes go out: of large uploads, once for each part that is done. */
+  /** Called as bytes go out. For large uploads, it is called once for each part that is done. */
   onProgress?: (progress: Progress) => void;
 }
 
 /** Options of `cache.getStream` and `cache.getResponse`. */
 export interface StreamOptions extends CallOptions {
-  /** The stored bytes as they are, not gunzipped. Default: false. */
+  /**
+   * Returns the stored bytes as they are, not gunzipped.
+   *
+   * @default false
+   */
   raw?: boolean;
-  /** A part of the entry, in bytes. Of a compressed entry only with `raw`. */
+  /** Part of the entry, in bytes. A compressed entry has parts only with `raw`. */
   range?: ByteRange;
   /** Called as bytes come in. */
   onProgress?: (progress: Progress) => void;
@@ -163,15 +229,15 @@ export interface StreamOptions extends CallOptions {
 
 /** Options of `cache.getOrSet`. */
 export interface GetOrSetOptions<T> extends Omit<EntryOptions, "ttl">, CallOptions {
-  /** How long the value lives, or a function of the value. */
+  /** Life of the value, or a function that derives it from the value. */
   ttl?: Duration | ((value: T) => Duration);
   /** Decides whether the value is stored. */
   shouldCache?: (value: T) => boolean;
-  /** Checks what was read from the store; what does not fit is a miss. */
+  /** Checks values that were read from the store. A value that does not fit is a miss. */
   schema?: StandardSchemaV1<unknown, T>;
 }
 
-/** What a load is given. */
+/** Argument of the functions that `getOrSet` and `getOrSetStream` call. */
 export interface LoadContext {
   /** Aborts when the last caller that waits for this load has left. */
   signal: AbortSignal;
@@ -179,39 +245,51 @@ export interface LoadContext {
 
 /** Options of `cache.presign`. */
 export interface PresignOptions extends CallOptions {
-  /** Default: `"read"`. */
+  /**
+   * Operation that the grant permits.
+   *
+   * @default "read"
+   */
   operation?: "read" | "write" | "delete";
-  /** Life of the grant. Default: 5 minutes; it ends earlier when the signing credentials do. */
+  /**
+   * Life of the grant. It ends earlier when the signing credentials do.
+   *
+   * @default "5m"
+   */
   expiresIn?: Duration;
   /** For writes: the exact number of bytes to be sent. */
   size?: number;
-  /** For writes: the content type to be sent. For reads: what the answer says. */
+  /** For writes: the content type to be sent. For reads: the content type of the answer. */
   contentType?: string;
-  /** For writes: the life of the entry, counted from now. Default: as for the entries of the cache. */
+  /**
+   * For writes: the life of the entry, counted from now.
+   *
+   * @default The `ttl` of the cache.
+   */
   ttl?: Duration;
   /** For reads: the file name under which a browser saves the answer. */
   filename?: string;
-  /** For writes: takes the place of `no-store`. */
+  /** For writes: directives that take the place of `no-store` in `Cache-Control`. */
   cacheControl?: string;
 }
 
-/** Permission for one operation on one object. JSON-safe. Instants are Unix seconds, as on the wire. */
+/** Permission for one operation on one object. It survives JSON. Instants are Unix seconds, as on the wire. */
 export interface Grant {
   /** The object key, prefix included. */
   key: string;
-  /** What it permits. */
+  /** Operation that it permits. */
   operation: "read" | "write" | "delete";
-  /** Of the HTTP request: `GET`, `PUT` or `DELETE`. */
+  /** Method of the HTTP request: `GET`, `PUT` or `DELETE`. */
   method: string;
-  /** Where to send it. Whoever knows the URL may use it until the grant ends. */
+  /** Address of the HTTP request. Anyone who knows it may use it until the grant ends. */
   url: string;
-  /** Headers to be sent exactly so. */
+  /** Headers of the HTTP request, to be sent as they are. */
   headers: Record<string, string>;
-  /** Unix seconds. */
+  /** End of the grant in Unix seconds. */
   expiresAt: number;
 }
 
-/** Events of a cache. Keys are as the caller named them; those of functions are what `keyOf` returns. */
+/** Events of a cache. Keys are as the caller named them; a function's are those that `keyOf` returns. */
 export interface CacheEvents {
   /** An entry was found. */
   hit: {
@@ -219,16 +297,14 @@ export interface CacheEvents {
     key: string;
     /** The layer that answered. */
     source: "memory" | "store";
-    /** Expired, and served all the same. */
-    stale: boolean;
-    /** Milliseconds. */
+    /** Duration of the operation in milliseconds. */
     duration: number;
   };
   /** No entry was found, in either layer. */
   miss: {
     /** Its key. */
     key: string;
-    /** Milliseconds. */
+    /** Duration of the operation in milliseconds. */
     duration: number;
   };
   /** An entry was stored. */
@@ -237,10 +313,10 @@ export interface CacheEvents {
     key: string;
     /** Bytes of the stored object, after compression. */
     size: number;
-    /** Milliseconds. */
+    /** Duration of the operation in milliseconds. */
     duration: number;
   };
-  /** An entry was deleted: by the caller, then it may have been absent, or because it was found past its end. */
+  /** An entry was deleted by the caller, though it may have been absent, or because it was found past its end. */
   delete: {
     /** Its key. */
     key: string;
@@ -254,14 +330,14 @@ export interface CacheEvents {
   evict: {
     /** Its key. */
     key: string;
-    /** Bytes that it held in memory, its key included. */
+    /** Bytes that the entry held in memory, its key included. */
     size: number;
   };
-  /** Handled trouble: a damaged entry, a store bypassed, a background write lost. Never thrown when nobody listens. */
+  /** The cache has handled trouble: a damaged entry, a store bypassed, a background write lost. Never thrown when nobody listens. */
   error: {
-    /** Undefined where no single entry is concerned. */
+    /** Its key; undefined where no single entry is concerned. */
     key: string | undefined;
-    /** What went wrong. */
+    /** The trouble. */
     error: BucketCacheError;
   };
 }
@@ -293,63 +369,84 @@ export interface CacheStats {
     writes: number;
     /** Objects deleted. */
     deletes: number;
-    /** Of bodies that came in, as they are stored. */
+    /** Bytes of bodies that came in, as they are stored. */
     bytesRead: number;
-    /** Of bodies that went out, as they are stored. */
+    /** Bytes of bodies that went out, as they are stored. */
     bytesWritten: number;
     /** Operations that failed. */
     errors: number;
   };
-  /** How often a wrapped function or a `getOrSet` load ran. */
+  /** Calls of wrapped functions and of `getOrSet` loads that ran the function. */
   calls: number;
 }
 
-/** A two-level cache. Made by {@link createCache}. */
+/** A two-level cache, made by {@link createCache}. */
 export interface Cache {
   /**
    * Caches the results of a function under `<prefix><name>/<md5 of the arguments>`.
    *
+   * @example
+   * const buildReport = cache.wrap(async (month: string) => render(await query(month)), { name: "report", ttl: "1d" });
+   * const report = await buildReport("2026-11");
+   *
    * @throws TypeError without a name, or when another function was wrapped under it and `replace` is not set.
    */
   wrap<F extends Fn>(fn: F, options: WrapOptions<F>): Wrapped<F>;
-  /** The value of an entry, or undefined. With a schema, a value that does not fit is a miss. */
+  /**
+   * Returns the value of an entry, or undefined. With a schema, a value that does not fit is a miss.
+   *
+   * @throws BucketCacheError as the store does. A missing entry is no error.
+   */
   get<S extends StandardSchemaV1>(
     key: string,
     options: CallOptions & { schema: S },
   ): Promise<StandardSchemaV1.InferOutput<S> | undefined>;
-  /** The value of an entry, or undefined. `T` is what you say it is: nothing is checked. */
+  /**
+   * Returns the value of an entry, or undefined. `T` is a claim that nothing checks: pass a schema to check it.
+   *
+   * @throws BucketCacheError as the store does. A missing entry is no error.
+   */
   get<T = unknown>(key: string, options?: CallOptions): Promise<T | undefined>;
-  /** The value with its metadata; tells a cached `undefined` from a miss. */
+  /** Returns the value with its metadata. Tells a cached `undefined` from a miss. */
   getEntry<T = unknown>(key: string, options?: CallOptions): Promise<Entry<T> | undefined>;
-  /** The content as a stream of bytes, gunzipped, or undefined. Streams are never held in memory. */
+  /** Returns the content as a stream of bytes, gunzipped, or undefined. Memory never holds streams. */
   getStream(key: string, options?: StreamOptions): Promise<ReadableStream<Bytes> | undefined>;
-  /** The content as a `Response` with its content type, ready to be returned from a fetch handler. */
+  /** Returns the content as a `Response` with its content type, ready to be returned from a fetch handler; or undefined. */
   getResponse(key: string, options?: StreamOptions): Promise<Response | undefined>;
-  /** Stores a value, or streams a body, whatever was there before. */
+  /**
+   * Stores a value, or streams a body, whatever was there before.
+   *
+   * @throws TypeError that names the path of what cannot be stored; BucketCacheError `ERR_TOO_LARGE`, and as the store does.
+   */
   set(key: string, value: unknown, options?: SetOptions): Promise<void>;
-  /** The cached value; when there is none, what `load` returns, which is stored. Concurrent callers share one load. */
+  /**
+   * Returns the cached value. When there is none, `load` runs, and its result is stored. Concurrent callers share one load.
+   *
+   * @example
+   * const rates = await cache.getOrSet("rates", ({ signal }) => fetchRates(signal), { ttl: "10m" });
+   */
   getOrSet<T>(
     key: string,
     load: (context: LoadContext) => T | PromiseLike<T>,
     options?: GetOrSetOptions<T>,
   ): Promise<T>;
-  /** Like `getOrSet` for large content, which is streamed to the store and then read from it. */
+  /** Does the same as `getOrSet` for large content, which is streamed to the store and then read from it. */
   getOrSetStream(
     key: string,
     load: (context: LoadContext) => Body | PromiseLike<Body>,
     options?: SetOptions,
   ): Promise<ReadableStream<Bytes>>;
-  /** Whether an entry exists that has not expired. */
+  /** Tells whether an entry exists that has not expired. */
   has(key: string, options?: CallOptions): Promise<boolean>;
   /** Deletes an entry from both layers. An absent one is no error. */
   delete(key: string, options?: CallOptions): Promise<void>;
-  /** Values in the order of the keys; undefined for misses. */
+  /** Returns values in the order of the keys; undefined for misses. */
   getMany<T = unknown>(keys: readonly string[], options?: CallOptions): Promise<(T | undefined)[]>;
   /** Stores entries, many at once. Rejects when one could not be stored; the others may have been. */
   setMany(entries: Iterable<{ key: string; value: unknown } & EntryOptions>, options?: CallOptions): Promise<void>;
   /** Deletes entries from both layers, many to a request where the store can. Absent ones are no error. */
   deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void>;
-  /** All entries below a prefix, in pages fetched as they are consumed. */
+  /** Lists all entries below a prefix, in pages fetched as they are consumed. */
   list(options?: CallOptions & { prefix?: string }): AsyncIterableIterator<ListedObject>;
   /**
    * Deletes the entries below a prefix, of one wrapped function, or all.
@@ -357,11 +454,20 @@ export interface Cache {
    * @throws TypeError without one of the three.
    */
   clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void>;
-  /** A grant for one entry, which works without credentials until it ends. */
+  /**
+   * Returns a grant for one entry, which works without credentials until it ends.
+   *
+   * @throws BucketCacheError `ERR_UNSUPPORTED` where the store cannot sign.
+   */
   presign(key: string, options?: PresignOptions): Promise<Grant>;
-  /** What was counted so far, as a copy. */
+  /** Returns the counters so far, as a copy. */
   stats(): CacheStats;
-  /** Listens; the result stops listening. */
+  /**
+   * Calls the listener on each event of this kind. Returns a function that stops it.
+   *
+   * @example
+   * const stop = cache.on("error", ({ key, error }) => console.warn(key, error));
+   */
   on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void;
   /** Waits for background work. */
   flush(options?: CallOptions): Promise<void>;
@@ -371,20 +477,20 @@ export interface Cache {
 
 /** Options of the {@link cached} decorator. */
 export interface CachedOptions extends Omit<WrapOptions, "key"> {
-  /** What it returns takes the place of the arguments in the key. */
+  /** Returns the data that takes the place of the arguments in the key. */
   key?: (this: any, ...args: any) => unknown;
 }
 
-/** How values of one kind become bytes and come back. */
+/** Encoding of values of one kind as bytes. */
 export interface Codec {
-  /** Stored with each entry: an RFC 9651 token. The built-in names `json`, `text`, `bytes`, `tagged` are taken. */
+  /** Name that is stored with each entry: an RFC 9651 token. The names `json`, `text`, `bytes` and `tagged` are taken. */
   name: string;
-  /** Of the stored object, for people and other programs. */
+  /** Media type of the stored object, for people and other programs. */
   contentType: string;
-  /** Whether this codec takes the value. Asked before the built-in codecs. */
+  /** Tells whether this codec takes the value. It is asked before the built-in codecs. */
   accepts(value: unknown): boolean;
-  /** The bytes to be stored, before compression; a string is stored as UTF-8. */
+  /** Returns the bytes to be stored, before compression. A string is stored as UTF-8. */
   encode(value: any): string | Uint8Array;
-  /** The value of bytes that `encode` made. What it throws makes the entry a damaged one, which is a miss. */
+  /** Returns the value of bytes that `encode` made. When it throws, the entry is damaged, which is a miss. */
   decode(body: Bytes): unknown;
 }

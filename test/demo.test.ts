@@ -4,7 +4,7 @@ import * as places from "../examples/demo/places.mjs";
 import * as table from "../examples/demo/table.mjs";
 import { openScreen } from "../examples/demo/screen.mjs";
 
-const at = (name: string, lat: number, lng: number, country = "XX", region = "") => ({
+const placeAt = (name: string, lat: number, lng: number, country = "XX", region = "") => ({
   name,
   lat,
   lng,
@@ -12,10 +12,10 @@ const at = (name: string, lat: number, lng: number, country = "XX", region = "")
   region,
 });
 
-const BERLIN = at("Berlin", 52.52437, 13.41053, "DE");
-const PARIS = at("Paris", 48.85341, 2.3488, "FR");
-const LYON = at("Lyon", 45.74846, 4.84671, "FR");
-const SYDNEY = at("Sydney", -33.86785, 151.20732, "AU");
+const BERLIN = placeAt("Berlin", 52.52437, 13.41053, "DE");
+const PARIS = placeAt("Paris", 48.85341, 2.3488, "FR");
+const LYON = placeAt("Lyon", 45.74846, 4.84671, "FR");
+const SYDNEY = placeAt("Sydney", -33.86785, 151.20732, "AU");
 
 /** The textbook formula, for comparison. */
 function haversineKm(a: { lat: number; lng: number }, b: { lat: number; lng: number }): number {
@@ -31,7 +31,7 @@ const globe = fc
     minLength: 2,
     maxLength: 40,
   })
-  .map((points) => points.map(({ lat, lng }, i) => at(`p${i}`, lat / 10, lng / 10)));
+  .map((points) => points.map(({ lat, lng }, i) => placeAt(`p${i}`, lat / 10, lng / 10)));
 
 describe("the places of the demo", () => {
   it("are read from the package's text, with the names of their regions", () => {
@@ -84,10 +84,10 @@ describe("neighbours", () => {
 });
 
 describe("densestRegions", () => {
-  const crowd = [at("a", 10, 10), at("b", 10.1, 10), at("c", 10, 10.1), at("d", 10.1, 10.1, "YY")];
+  const crowd = [placeAt("a", 10, 10), placeAt("b", 10.1, 10), placeAt("c", 10, 10.1), placeAt("d", 10.1, 10.1, "YY")];
 
   it("puts the fullest circle first and lets none overlap", () => {
-    const found = places.densestRegions([at("far", -40, 100), ...crowd], { radiusKm: 50 });
+    const found = places.densestRegions([placeAt("far", -40, 100), ...crowd], { radiusKm: 50 });
     expect(found.map(({ name, places: count }) => [name, count])).toEqual([
       ["a", 4],
       ["far", 1],
@@ -98,11 +98,16 @@ describe("densestRegions", () => {
     ]);
     // 4 places on 7,854 km².
     expect(found[0]?.perThousandKm2).toBe(0.51);
-    expect(places.densestRegions([at("far", -40, 100), ...crowd], { radiusKm: 50, count: 1 })).toHaveLength(1);
+    expect(places.densestRegions([placeAt("far", -40, 100), ...crowd], { radiusKm: 50, count: 1 })).toHaveLength(1);
   });
 
   it("counts across the date line and around the poles", () => {
-    const edge = [at("west", 0, 179.9), at("east", 0, -179.9), at("pole", 90, 0), at("near it", 89.9, 137)];
+    const edge = [
+      placeAt("west", 0, 179.9),
+      placeAt("east", 0, -179.9),
+      placeAt("pole", 90, 0),
+      placeAt("near it", 89.9, 137),
+    ];
     expect(places.densestRegions(edge, { radiusKm: 100 }).map(({ places: count }) => count)).toEqual([2, 2]);
   });
 
@@ -121,7 +126,7 @@ describe("densestRegions", () => {
 });
 
 describe("countryReport", () => {
-  const row = [at("a", 0, 0), at("b", 1, 0), at("c", 2, 0), at("d", 4, 0)].map((place, i) => ({
+  const row = [placeAt("a", 0, 0), placeAt("b", 1, 0), placeAt("c", 2, 0), placeAt("d", 4, 0)].map((place, i) => ({
     ...place,
     region: i < 3 ? "South" : "North",
   }));
@@ -154,7 +159,7 @@ describe("countryReport", () => {
 
 describe("roundTrip", () => {
   it("goes round a square, whatever the order of its corners", () => {
-    const corners = [at("a", 0, 0), at("c", 1, 1), at("b", 0, 1), at("d", 1, 0)];
+    const corners = [placeAt("a", 0, 0), placeAt("c", 1, 1), placeAt("b", 0, 1), placeAt("d", 1, 0)];
     const trip = places.roundTrip(corners, "XX");
     const names = trip.stops.map(({ name }) => name).join("");
     expect(["abcd", "adcb"]).toContain(names);

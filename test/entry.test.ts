@@ -4,7 +4,6 @@ import {
   cacheControl,
   formatMetadata,
   hasMarker,
-  isExpired,
   newNonce,
   parseMetadata,
   type EntryMetadata,
@@ -207,11 +206,4 @@ describe("Cache-Control", () => {
       expect(hasMarker(other)).toBe(false);
     }
   });
-});
-
-test("an entry is expired from its very end on", () => {
-  expect(isExpired(10, 9.999)).toBe(false);
-  expect(isExpired(10, 10)).toBe(true);
-  expect(isExpired(-1, 0)).toBe(true);
-  expect(isExpired(undefined, 1e12)).toBe(false);
 });

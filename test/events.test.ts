@@ -2,12 +2,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BucketCacheError, type CacheEvents } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { faultyStore } from "bucketcache/testing";
-import { deferred, heard, make, putForeign } from "./support/stores.js";
+import { deferred } from "./support/deferred.js";
+import { heard, twoCaches, putForeign } from "./support/stores.js";
 
 const KINDS = ["hit", "miss", "set", "delete", "expire", "evict", "error"] as const;
 
 /** The kinds and keys of all events, in order. */
-function log(cache: ReturnType<typeof make>["cache"]): string[] {
+function log(cache: ReturnType<typeof twoCaches>["cache"]): string[] {
   const lines: string[] = [];
   for (const kind of KINDS) {
     cache.on(kind, (event: CacheEvents[typeof kind]) => {
@@ -20,7 +21,7 @@ function log(cache: ReturnType<typeof make>["cache"]): string[] {
 
 describe("events", () => {
   test("tell what happens, by the keys that callers use", async () => {
-    const { cache, other } = make();
+    const { cache, other } = twoCaches();
     const lines = log(cache);
     const others = log(other);
     await cache.get("k");
@@ -34,7 +35,7 @@ describe("events", () => {
   });
 
   test("of a wrapped function, once for each call that memory answers and once for each request", async () => {
-    const { cache } = make();
+    const { cache } = twoCaches();
     const lines = log(cache);
     const wrapped = cache.wrap((n: number) => n, { name: "f" });
     const key = wrapped.keyOf(1);
@@ -46,7 +47,7 @@ describe("events", () => {
 
   test("carry sizes in stored bytes, and durations in milliseconds", async () => {
     vi.useFakeTimers();
-    const { cache, other, store } = make();
+    const { cache, other, store } = twoCaches();
     const sets = heard(cache, "set");
     const hits = heard(other, "hit");
     const misses = heard(other, "miss");
@@ -65,13 +66,13 @@ describe("events", () => {
     await other.get("nothing");
     vi.useRealTimers();
     expect(sets).toEqual([{ key: "k", size: 100, duration: 40 }]);
-    expect(hits).toEqual([{ key: "k", source: "store", stale: false, duration: 30 }]);
+    expect(hits).toEqual([{ key: "k", source: "store", duration: 30 }]);
     expect(misses).toEqual([{ key: "nothing", duration: 0 }]);
   });
 
   test("of expiry tell of both layers", async () => {
     vi.useFakeTimers();
-    const { cache, other } = make();
+    const { cache, other } = twoCaches();
     const lines = log(cache);
     const others = log(other);
     await cache.set("k", "v", { ttl: 1 });
@@ -85,7 +86,7 @@ describe("events", () => {
   });
 
   test("stop for a listener that has left, one registration at a time", async () => {
-    const { cache } = make();
+    const { cache } = twoCaches();
     const listener = vi.fn();
     const off = [cache.on("miss", listener), cache.on("miss", listener)];
     await cache.get("k");
@@ -100,13 +101,13 @@ describe("events", () => {
   });
 
   test("of unknown kinds, and listeners that are none, are a TypeError", () => {
-    const { cache } = make();
+    const { cache } = twoCaches();
     expect(() => cache.on("hits" as never, () => undefined)).toThrow(/there is no event "hits"/);
     expect(() => cache.on("hit", undefined as never)).toThrow(TypeError);
   });
 
   test("error is never thrown when nobody listens", async () => {
-    const { cache, store } = make();
+    const { cache, store } = twoCaches();
     await putForeign(store, "cache/k", "v", { expires_at: "soon" });
     expect(await cache.get("k")).toBeUndefined();
   });
@@ -121,7 +122,7 @@ describe("a listener that throws", () => {
   afterEach(() => void vi.restoreAllMocks());
 
   test("disturbs neither the call nor other listeners, and is reported as a warning", async () => {
-    const { cache } = make();
+    const { cache } = twoCaches();
     const bug = new Error("a bug of the listener");
     const fine = vi.fn();
     for (const kind of KINDS) {
@@ -140,7 +141,7 @@ describe("a listener that throws", () => {
 
 describe("stats", () => {
   test("count calls, requests and bytes", async () => {
-    const { cache, other } = make();
+    const { cache, other } = twoCaches();
     const wrapped = cache.wrap((n: number) => "x".repeat(n), { name: "f", compress: false });
     await wrapped(10);
     await wrapped(10);
@@ -162,7 +163,7 @@ describe("stats", () => {
   });
 
   test("count what the store failed at", async () => {
-    const { cache } = make({ store: faultyStore(memoryStore(), { faults: [{}] }) });
+    const { cache } = twoCaches({ store: faultyStore(memoryStore(), { faults: [{}] }) });
     await expect(cache.get("k")).rejects.toThrow(BucketCacheError);
     expect(cache.stats().store.errors).toBe(1);
   });
@@ -170,7 +171,7 @@ describe("stats", () => {
 
 describe("close", () => {
   test("flushes, then closes the store", async () => {
-    const { cache, store } = make({ write: "background" });
+    const { cache, store } = twoCaches({ write: "background" });
     const closed = vi.fn(async () => expect(await store.head("cache/k")).toBeDefined());
     store.close = closed;
     const gate = store.hold("put");
@@ -185,7 +186,7 @@ describe("close", () => {
   });
 
   test("may be called twice, and closes the store once", async () => {
-    const { cache, store } = make();
+    const { cache, store } = twoCaches();
     store.close = vi.fn(async () => undefined);
     await Promise.all([cache.close(), cache.close()]);
     await cache.close();
@@ -193,7 +194,7 @@ describe("close", () => {
   });
 
   test("leaves nothing that keeps the process alive, and flush of nothing is done at once", async () => {
-    const { cache } = make();
+    const { cache } = twoCaches();
     await cache.flush();
     await cache.close();
     await cache.flush();

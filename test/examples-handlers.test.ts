@@ -36,8 +36,8 @@ async function listen(app: Server | RequestListener): Promise<{ origin: string; 
   };
 }
 
-/** What a page does with the handler of any of the examples. */
-async function works(url: string, custom?: typeof fetch): Promise<void> {
+/** Does with a handler what a page does, and expects the answers that all of the examples give. */
+async function expectHandlerToWork(url: string, custom?: typeof fetch): Promise<void> {
   const store = (token: string) =>
     presignedStore({ url, headers: { authorization: `Bearer ${token}` }, ...(custom && { fetch: custom }) });
   const cache = createCache({ store: store(TOKEN), memory: false });
@@ -57,7 +57,7 @@ describe("the examples of handlers", () => {
   ])("%s", async (_, make) => {
     const { origin, stop } = await listen(make());
     try {
-      await works(`${origin}/api/presign`);
+      await expectHandlerToWork(`${origin}/api/presign`);
       const preflight = { method: "OPTIONS", headers: { origin, "access-control-request-method": "POST" } };
       expect((await fetch(`${origin}/api/presign`, preflight)).status).toBe(204);
       const foreign = { method: "OPTIONS", headers: { origin: "https://evil.test" } };
@@ -76,7 +76,9 @@ describe("the examples of handlers", () => {
     try {
       const { OPTIONS, POST } = await import("../examples/handlers/next-route.mjs");
       const url = "https://app.test/api/presign";
-      await works(url, (input, init) => (String(input) === url ? POST(new Request(url, init)) : fetch(input, init)));
+      await expectHandlerToWork(url, (input, init) =>
+        String(input) === url ? POST(new Request(url, init)) : fetch(input, init),
+      );
       const preflight = new Request(url, { method: "OPTIONS", headers: { origin: "https://app.test" } });
       expect((await OPTIONS(preflight)).status).toBe(204);
     } finally {
@@ -87,7 +89,7 @@ describe("the examples of handlers", () => {
   test("Hono on Workers, in workerd without nodejs_compat", { timeout: 60_000 }, async () => {
     const { outputFiles } = await build({
       entryPoints: [root("examples/handlers/hono-worker.mjs")],
-      alias: { "bucketcache/handler": root("src/handler.ts"), "bucketcache/s3": root("src/stores/s3.ts") },
+      alias: { "bucketcache/handler": root("src/handler/index.ts"), "bucketcache/s3": root("src/stores/s3.ts") },
       external: ["@aws-sdk/*", "node:*"],
       bundle: true,
       write: false,
@@ -112,7 +114,9 @@ describe("the examples of handlers", () => {
       const url = "https://worker.test/api/presign";
       const dispatch = async (input: unknown, init: RequestInit | undefined): Promise<Response> =>
         (await worker.dispatchFetch(String(input), { ...init, signal: null } as never)) as never;
-      await works(url, (input, init) => (String(input) === url ? dispatch(input, init) : fetch(input, init)));
+      await expectHandlerToWork(url, (input, init) =>
+        String(input) === url ? dispatch(input, init) : fetch(input, init),
+      );
     } finally {
       await worker.dispose();
     }

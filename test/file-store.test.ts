@@ -30,10 +30,10 @@ import { utf8 } from "../src/base/bytes.js";
 const base = mkdtempSync(join(tmpdir(), "bucketcache-file-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 let count = 0;
-const fresh = (): string => join(base, `store-${++count}`);
+const freshDirectory = (): string => join(base, `store-${++count}`);
 
 const PLAIN = { contentType: "text/plain", metadata: {} };
-const text = async (store: ReturnType<typeof fileStore>, key: string): Promise<string> =>
+const textAt = async (store: ReturnType<typeof fileStore>, key: string): Promise<string> =>
   Buffer.from(await content(store, key)).toString();
 const keysOf = async (store: ReturnType<typeof fileStore>, prefix = ""): Promise<string[]> => {
   const keys: string[] = [];
@@ -41,11 +41,11 @@ const keysOf = async (store: ReturnType<typeof fileStore>, prefix = ""): Promise
   return keys;
 };
 /** Every file below a folder, by its path in it. */
-const files = (directory: string): string[] =>
+const filesBelow = (directory: string): string[] =>
   readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(directory.length + 1));
-const failure = (promise: Promise<unknown>): Promise<BucketCacheError> =>
+const storeErrorOf = (promise: Promise<unknown>): Promise<BucketCacheError> =>
   promise.then(
     () => expect.fail("it should reject"),
     (error: unknown) => {
@@ -55,7 +55,7 @@ const failure = (promise: Promise<unknown>): Promise<BucketCacheError> =>
   );
 
 storeConformance({ describe, test: (name, body) => test(name, body, 30_000) }, async () =>
-  fileStore({ directory: fresh() }),
+  fileStore({ directory: freshDirectory() }),
 );
 
 describe("names in a folder", () => {
@@ -100,29 +100,29 @@ describe("a file store", () => {
   test("needs a directory, and makes it when first written to", async () => {
     expect(() => fileStore({ directory: "" })).toThrow(TypeError);
     expect(() => (fileStore as () => unknown)()).toThrow(/directory/);
-    const directory = join(fresh(), "deep", "down");
+    const directory = join(freshDirectory(), "deep", "down");
     const store = fileStore({ directory });
     expect(await store.get("a")).toBeUndefined();
     expect(await keysOf(store)).toEqual([]);
     await store.delete("a");
     expect(existsSync(directory)).toBe(false);
     await store.put("a", utf8("x"), PLAIN);
-    expect(await text(store, "a")).toBe("x");
+    expect(await textAt(store, "a")).toBe("x");
   });
 
   test("keeps everything over a restart, metadata and time too", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const options = { contentType: "text/x", metadata: { Entry: "v=1" }, cacheControl: "no-store" };
     const { etag } = await fileStore({ directory }).put("a/b", utf8("body"), options);
     const before = await fileStore({ directory }).head("a/b");
     const again = fileStore({ directory });
-    expect(await text(again, "a/b")).toBe("body");
+    expect(await textAt(again, "a/b")).toBe("body");
     expect(await again.head("a/b")).toMatchObject({ etag, contentType: "text/x", metadata: { entry: "v=1" } });
     expect((await again.head("a/b"))?.lastModified).toEqual(before?.lastModified);
   });
 
   test("keeps apart what file systems confuse, and never leaves its folder", async () => {
-    const directory = join(fresh(), "inner");
+    const directory = join(freshDirectory(), "inner");
     const store = fileStore({ directory });
     const keys = [
       "a",
@@ -157,13 +157,13 @@ describe("a file store", () => {
       "X".repeat(1_024),
     );
     for (const key of keys) await store.put(key, utf8(`<${key}>`), PLAIN);
-    for (const key of keys) expect(await text(store, key)).toBe(`<${key}>`);
+    for (const key of keys) expect(await textAt(store, key)).toBe(`<${key}>`);
     const order = [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
     expect(await keysOf(store)).toEqual(order);
-    for (const name of files(directory)) expect(name).toMatch(/^[a-z0-9_=~./-]+$/);
+    for (const name of filesBelow(directory)) expect(name).toMatch(/^[a-z0-9_=~./-]+$/);
     expect(readdirSync(join(directory, ".."))).toEqual(["inner"]);
     await store.deleteMany?.(keys);
-    expect(files(directory)).toEqual([]);
+    expect(filesBelow(directory)).toEqual([]);
     await expect(store.put("\ud800", utf8("x"), PLAIN)).rejects.toThrow(TypeError);
   });
 
@@ -188,7 +188,7 @@ describe("a file store", () => {
         fc.array(key, { maxLength: 3 }),
         fc.nat(6),
         async (keys, some, cut) => {
-          const store = fileStore({ directory: fresh() });
+          const store = fileStore({ directory: freshDirectory() });
           await Promise.all(keys.map((one) => store.put(one, utf8("x"), PLAIN)));
           const prefixes = ["", ...some, ...keys.slice(0, 2), ...keys.map((one) => [...one].slice(0, cut).join(""))];
           for (const prefix of prefixes) {
@@ -203,7 +203,7 @@ describe("a file store", () => {
   });
 
   test("gives the old entry whole to who reads while it is replaced or deleted", async () => {
-    const store = fileStore({ directory: fresh() });
+    const store = fileStore({ directory: freshDirectory() });
     for (const size of [10, 3_000_000]) {
       const old = pattern(size);
       await store.put("k", old, PLAIN);
@@ -219,7 +219,7 @@ describe("a file store", () => {
   });
 
   test("serves no file that was cut off, changed in length, or is somebody else's", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const store = fileStore({ directory });
     await store.put("k", pattern(100_000), PLAIN);
     await store.put("other", utf8("other"), PLAIN);
@@ -254,11 +254,11 @@ describe("a file store", () => {
     writeFileSync(path, "foreign");
     // What is not an entry does not count as one for conditions either.
     await store.put("k", utf8("again"), { ...PLAIN, ifNoneMatch: "*" });
-    expect(await text(store, "k")).toBe("again");
+    expect(await textAt(store, "k")).toBe("again");
   });
 
   test("follows no symbolic link, neither to read nor to write", async () => {
-    const [directory, outside] = [fresh(), fresh()];
+    const [directory, outside] = [freshDirectory(), freshDirectory()];
     const store = fileStore({ directory });
     const other = fileStore({ directory: outside });
     for (const key of ["dir/secret", "secret"]) await other.put(key, utf8("secret"), PLAIN);
@@ -271,23 +271,23 @@ describe("a file store", () => {
     }
     expect(await keysOf(store)).toEqual(["x"]);
     expect(await keysOf(store, "dir/")).toEqual([]);
-    const before = files(outside);
-    const error = await failure(store.put("dir/new", utf8("new"), PLAIN));
+    const before = filesBelow(outside);
+    const error = await storeErrorOf(store.put("dir/new", utf8("new"), PLAIN));
     expect(error.code).toBe("ERR_STORE");
     expect(error.message).toMatch(/symbolic link/);
     await store.delete("dir/secret");
     await store.put("secret", utf8("mine"), PLAIN);
-    expect(files(outside)).toEqual(before);
-    expect(await text(other, "secret")).toBe("secret");
-    expect(await text(store, "secret")).toBe("mine");
+    expect(filesBelow(outside)).toEqual(before);
+    expect(await textAt(other, "secret")).toBe("secret");
+    expect(await textAt(store, "secret")).toBe("mine");
     // The folder itself may be one: that is the user's choice.
-    const link = fresh();
+    const link = freshDirectory();
     symlinkSync(directory, link);
-    expect(await text(fileStore({ directory: link }), "secret")).toBe("mine");
+    expect(await textAt(fileStore({ directory: link }), "secret")).toBe("mine");
   });
 
   test("leaves nothing behind after failed and aborted writes and after deletes", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const store = fileStore({ directory });
     await store.put("a/b/c", utf8("x"), PLAIN);
     await store.put("a/d", utf8("x"), PLAIN);
@@ -298,16 +298,16 @@ describe("a file store", () => {
         PLAIN,
       ),
     ).rejects.toThrow("no");
-    await failure(store.put("a/d", utf8("y"), { ...PLAIN, ifNoneMatch: "*" }));
+    await storeErrorOf(store.put("a/d", utf8("y"), { ...PLAIN, ifNoneMatch: "*" }));
     await store.delete("a/b/c");
-    expect(files(directory)).toEqual([join("a", "d.entry")]);
+    expect(filesBelow(directory)).toEqual([join("a", "d.entry")]);
     expect(existsSync(join(directory, "a", "b"))).toBe(false);
     await store.delete("a/d");
     expect(readdirSync(directory).sort()).toEqual(["~lock", "~tmp"]);
   });
 
   test("removes temporary files of crashed processes after a day, and younger ones not", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     await fileStore({ directory }).put("a", utf8("x"), PLAIN);
     const [old, young] = [join(directory, "~tmp", "1-old"), join(directory, "~tmp", "1-young")];
     for (const path of [old, young]) writeFileSync(path, "left over");
@@ -319,23 +319,23 @@ describe("a file store", () => {
   });
 
   test("writes with many folders coming and going, from two stores at once", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const stores = [fileStore({ directory }), fileStore({ directory })];
     await Promise.all(
       Array.from({ length: 40 }, async (_, i) => {
         const store = stores[i % 2] as ReturnType<typeof fileStore>;
         for (let round = 0; round < 5; round++) {
           await store.put(`x/y/${i}`, utf8(String(round)), PLAIN);
-          expect(await text(store, `x/y/${i}`)).toBe(String(round));
+          expect(await textAt(store, `x/y/${i}`)).toBe(String(round));
           await store.delete(`x/y/${i}`);
         }
       }),
     );
-    expect(files(directory)).toEqual([]);
+    expect(filesBelow(directory)).toEqual([]);
   });
 
   test("takes over the lock of a process that died", async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const store = fileStore({ directory });
     const { pid } = await new Promise<{ pid: number }>((resolve) => {
       const child = execFile(process.execPath, ["-e", ""], () => resolve({ pid: child.pid as number }));
@@ -358,12 +358,12 @@ describe("a file store", () => {
     await writes;
     writeFileSync(join(directory, "~lock", locks[0] as string), `${pid} ${hostname()}`);
     await store.put("k", utf8("after"), PLAIN);
-    expect(await text(store, "k")).toBe("after");
+    expect(await textAt(store, "k")).toBe("after");
     expect(readdirSync(join(directory, "~lock"))).toEqual([]);
   });
 
   test("says what to do when the folder cannot be used", async () => {
-    const place = fresh();
+    const place = freshDirectory();
     writeFileSync(place, "a file");
     for (const directory of [place, join(place, "below")]) {
       const store = fileStore({ directory });
@@ -374,7 +374,7 @@ describe("a file store", () => {
         () => store.put("a", utf8("x"), PLAIN),
         () => store.delete("a"),
       ]) {
-        const error = await failure(call());
+        const error = await storeErrorOf(call());
         expect(error.code).toBe("ERR_STORE");
         expect(error.store).toBe("file");
         expect(error.message).toMatch(/ENOTDIR|EEXIST/);
@@ -386,14 +386,14 @@ describe("a file store", () => {
   // Root may do everything.
   if (process.getuid?.() !== 0) {
     test("says which permission is missing", async () => {
-      const directory = fresh();
+      const directory = freshDirectory();
       const store = fileStore({ directory });
       await store.put("a", utf8("x"), PLAIN);
       chmodSync(join(directory, "~tmp"), 0o500);
-      expect((await failure(store.put("a", utf8("y"), PLAIN))).code).toBe("ERR_FORBIDDEN");
+      expect((await storeErrorOf(store.put("a", utf8("y"), PLAIN))).code).toBe("ERR_FORBIDDEN");
       chmodSync(join(directory, "~tmp"), 0o700);
       chmodSync(join(directory, "a.entry"), 0);
-      const error = await failure(store.get("a"));
+      const error = await storeErrorOf(store.get("a"));
       expect(error).toMatchObject({ code: "ERR_FORBIDDEN", key: "a" });
       expect(error.message).toMatch(/right to read/);
     });
@@ -468,37 +468,37 @@ describe("processes that share a folder", () => {
     );
 
   test("lose no update that is conditional", { timeout: 30_000 }, async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const store = fileStore({ directory });
     await store.put("counter", utf8("0"), PLAIN);
     await all(directory, "count", 3);
-    expect(await text(store, "counter")).toBe("75");
+    expect(await textAt(store, "counter")).toBe("75");
   });
 
   test("have one winner for each new entry", { timeout: 30_000 }, async () => {
-    const won = await all(fresh(), "first", 3);
+    const won = await all(freshDirectory(), "first", 3);
     expect(won.map(Number).reduce((a, b) => a + b)).toBe(40);
   });
 
   test("never read a mixture of two writes", { timeout: 30_000 }, async () => {
-    await all(fresh(), "mixed", 3);
+    await all(freshDirectory(), "mixed", 3);
   });
 
   test("leave the old entry in place when one is killed while it writes", { timeout: 30_000 }, async () => {
-    const directory = fresh();
+    const directory = freshDirectory();
     const store = fileStore({ directory });
     await store.put("victim", utf8("old"), PLAIN);
     const child = execFile(process.execPath, [script, directory, "endless", "1"]);
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    const written = (): number => files(join(directory, "~tmp")).length;
+    const written = (): number => filesBelow(join(directory, "~tmp")).length;
     while (written() === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     child.kill("SIGKILL");
     await ended;
-    expect(await text(store, "victim")).toBe("old");
+    expect(await textAt(store, "victim")).toBe("old");
     expect(await keysOf(store)).toEqual(["victim"]);
     await store.put("victim", utf8("new"), PLAIN);
-    expect(await text(store, "victim")).toBe("new");
+    expect(await textAt(store, "victim")).toBe("new");
   });
 });
 
-localTime(() => fileStore({ directory: fresh() }));
+localTime(() => fileStore({ directory: freshDirectory() }));

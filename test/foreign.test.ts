@@ -1,10 +1,10 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test, vi } from "vitest";
 import { cacheKey, type CacheOptions } from "bucketcache";
-import { heard, make as makeAny, putForeign, stored, textOf } from "./support/stores.js";
+import { heard, putForeign, stored, textOf, twoCaches } from "./support/stores.js";
 
 // Objects as `etl_pycache.S3Cache` writes them; with prefix "" both sides use the same keys.
-const make = (options: Partial<Omit<CacheOptions, "store">> = {}) => makeAny({ prefix: "", ...options });
+const pythonCaches = (options: Partial<Omit<CacheOptions, "store">> = {}) => twoCaches({ prefix: "", ...options });
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const gzip = (data: string | Uint8Array) => new Uint8Array(gzipSync(data));
 
@@ -33,7 +33,7 @@ describe("an object that Python wrote", () => {
   ];
 
   test.each(objects)("%s is read", async (_name, body, metadata, value) => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     await putForeign(store, "k", body, metadata);
     expect(await cache.get("k")).toEqual(value);
     expect(await cache.getEntry("k")).toMatchObject({ value, source: "memory", createdAt: undefined });
@@ -42,7 +42,7 @@ describe("an object that Python wrote", () => {
   });
 
   test("is over when it says so", async () => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     await putForeign(store, "k", "v", { expires_at: String(Date.now() / 1000 - 1) });
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
@@ -50,7 +50,7 @@ describe("an object that Python wrote", () => {
   });
 
   test("streams gunzipped where it is gzip, and plain where it is not", async () => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     for (const [body, metadata, text] of [
       [gzip('{"a": 1}'), { compressed: "true" }, '{"a": 1}'],
       ["plain", { compressed: "true" }, "plain"],
@@ -65,14 +65,14 @@ describe("an object that Python wrote", () => {
   });
 
   test("keeps its bytes under raw", async () => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     await putForeign(store, "k", gzip("text"), { compressed: "true" });
     const raw = await new Response(await cache.getStream("k", { raw: true })).arrayBuffer();
     expect(new Uint8Array(raw)).toEqual(gzip("text"));
   });
 
   test("that is damaged gzip is a miss with an event", async () => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     const errors = heard(cache, "error");
     await putForeign(store, "k", gzip("text").subarray(0, 12), { compressed: "true" });
     expect(await cache.get("k")).toBeUndefined();
@@ -83,25 +83,25 @@ describe("an object that Python wrote", () => {
 describe("wrap and getOrSet on derived keys", () => {
   test("never take a foreign object, and overwrite it", async () => {
     for (const way of ["wrap", "getOrSet"] as const) {
-      const { cache, store } = make();
+      const { cache, store } = pythonCaches();
       const fn = vi.fn(() => "computed");
       const wrapped = cache.wrap(fn, { name: "f" });
       const key = wrapped.keyOf();
       await putForeign(store, key, '"poison"');
-      const hits = heard(cache, "hit");
-      const misses = heard(cache, "miss");
+      const hits = recordEvents(cache, "hit");
+      const misses = recordEvents(cache, "miss");
       expect(await wrapped.peek()).toBeUndefined();
       expect(await (way === "wrap" ? wrapped() : cache.getOrSet(key, fn))).toBe("computed");
       expect(fn).toHaveBeenCalledTimes(1);
       expect(hits).toEqual([]);
       expect(misses.length).toBeGreaterThan(0);
       expect(cache.stats().store).toMatchObject({ hits: 0 });
-      expect((await stored(store, key))!.bytes).toEqual(utf8("computed"));
+      expect((await readObject(store, key))!.bytes).toEqual(utf8("computed"));
     }
   });
 
   test("nor what an explicit set put there, or another function", async () => {
-    const { cache, other } = make();
+    const { cache, other } = pythonCaches();
     const wrapped = cache.wrap(() => "computed", { name: "f" });
     await other.set(wrapped.keyOf(), "explicit");
     expect(await cache.get(wrapped.keyOf())).toBe("explicit");
@@ -109,7 +109,7 @@ describe("wrap and getOrSet on derived keys", () => {
   });
 
   test("take a foreign object where the key is explicit", async () => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     await putForeign(store, "reports/2026", '{"a": 1}');
     expect(await cache.getOrSet("reports/2026", () => "computed")).toEqual({ a: 1 });
   });
@@ -121,17 +121,17 @@ describe("what Python reads of ours", () => {
     ["an object", { a: 1 }, '{"a":1}'],
     ["bytes", new Uint8Array([1, 2]), "\x01\x02"],
   ])("%s lies plain under its own key", async (_name, value, body) => {
-    const { cache, store } = make();
+    const { cache, store } = pythonCaches();
     await cache.set("dir/key", value, { ttl: "1h" });
-    const object = (await stored(store, "dir/key"))!;
+    const object = (await readObject(store, "dir/key"))!;
     expect(new TextDecoder().decode(object.bytes)).toBe(body);
     expect(Number(object.metadata["expires_at"])).toBeCloseTo(Date.now() / 1000 + 3600, -1);
     expect(object.metadata).not.toHaveProperty("compressed");
   });
 
   test("gzip is flagged as Python flags it, and derived keys have the layout of the seed", async () => {
-    const { store } = make();
-    const { cache } = makeAny({ store });
+    const { store } = pythonCaches();
+    const { cache } = twoCaches({ store });
     await cache.set("k", "x".repeat(2_000));
     expect((await store.head("cache/k"))!.metadata["compressed"]).toBe("true");
     const wrapped = cache.wrap((n: number) => n, { name: "module.<locals>.fn" });

@@ -10,7 +10,7 @@ import { s3Store } from "bucketcache/s3";
 const MIB = 1 << 20;
 
 /** Keeps nothing, so that all that grows is the cache. */
-function nowhere(): ObjectStore {
+function forgetfulStore(): ObjectStore {
   return {
     name: "nowhere",
     get: async () => undefined,
@@ -30,7 +30,7 @@ function heap(): number {
 
 test("memory stays within its bounds whatever comes, and nothing else grows with it", async () => {
   const maxBytes = 64 * 1024;
-  const cache = createCache({ store: nowhere(), memory: { maxEntries: 200, maxBytes } });
+  const cache = createCache({ store: forgetfulStore(), memory: { maxEntries: 200, maxBytes } });
   const square = cache.wrap(async (n: number) => ({ n, text: "x".repeat(n % 500) }), { name: "square", ttl: "1h" });
   const name = cache.wrap(async (text: string) => text, { name: "name" });
   let next = 0;

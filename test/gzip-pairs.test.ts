@@ -8,6 +8,7 @@ import { gunzipFflate, gunzipStreamFflate, gzipFflate, gzipStreamFflate } from "
 import { gunzipNative, gunzipStreamNative, gzipNative, gzipStreamNative } from "../src/entry/native.js";
 import { findZlib, gunzipStreamZlib, gunzipZlib, gzipStreamZlib, gzipZlib, type Zlib } from "../src/entry/zlib.js";
 import type { Bytes } from "../src/types.js";
+import { expectSameBytes } from "./support/bytes.js";
 
 // Every implementation reads what every other wrote, and refuses what every other refuses.
 
@@ -27,8 +28,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: true,
   },
   "node:zlib, streams": {
-    write: (data, cuts) => readAll(gzipStreamZlib(zlib, cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamZlib(zlib, cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamZlib(zlib, inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamZlib(zlib, inChunksEndingAt(packed, cuts)), maxBytes),
     strict: true,
   },
   "the platform's streams, whole": {
@@ -37,8 +38,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: false,
   },
   "the platform's streams": {
-    write: (data, cuts) => readAll(gzipStreamNative(cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamNative(cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamNative(inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamNative(inChunksEndingAt(packed, cuts)), maxBytes),
     strict: false,
   },
   fflate: {
@@ -47,8 +48,8 @@ const IMPLEMENTATIONS: Record<string, Implementation> = {
     strict: true,
   },
   "fflate, streams": {
-    write: (data, cuts) => readAll(gzipStreamFflate(cut(data, cuts)), Infinity),
-    read: (packed, maxBytes, cuts) => readAll(gunzipStreamFflate(cut(packed, cuts)), maxBytes),
+    write: (data, cuts) => readAll(gzipStreamFflate(inChunksEndingAt(data, cuts)), Infinity),
+    read: (packed, maxBytes, cuts) => readAll(gunzipStreamFflate(inChunksEndingAt(packed, cuts)), maxBytes),
     strict: true,
   },
 };
@@ -58,7 +59,7 @@ const STRICT = NAMES.filter((name) => implementation(name).strict);
 const FFLATE = ["fflate", "fflate, streams"];
 
 /** Chunks that end at these offsets, and before them perhaps empty ones. */
-function cut(bytes: Bytes, cuts: readonly number[]): ReadableStream<Bytes> {
+function inChunksEndingAt(bytes: Bytes, cuts: readonly number[]): ReadableStream<Bytes> {
   const ends = [...cuts.map((at) => at % (bytes.byteLength + 1)), bytes.byteLength].sort((a, b) => a - b);
   let at = 0;
   return new ReadableStream<Bytes>(
@@ -86,11 +87,6 @@ const data = fc
   );
 const cuts = fc.array(fc.nat(200_000), { maxLength: 6 });
 
-function same(actual: Bytes, expected: Bytes): void {
-  expect(actual.byteLength).toBe(expected.byteLength);
-  expect(Buffer.compare(actual, expected)).toBe(0);
-}
-
 /** "damaged" or "too large" where reading fails as it should; any other error is thrown. */
 async function refusal(read: Promise<Bytes>): Promise<string> {
   try {
@@ -108,7 +104,7 @@ describe.each(NAMES)("what %s wrote", (writer) => {
     await fc.assert(
       fc.asyncProperty(data, cuts, async (plain, at) => {
         const packed = await implementation(writer).write(plain, at);
-        same(await implementation(reader).read(packed, plain.byteLength, at), plain);
+        expectSameBytes(await implementation(reader).read(packed, plain.byteLength, at), plain);
       }),
       { numRuns: 12 },
     );
@@ -117,7 +113,7 @@ describe.each(NAMES)("what %s wrote", (writer) => {
   test("says its level and no time, and is the same each time", async () => {
     const plain = utf8("all work and no play, ".repeat(500));
     const packed = await implementation(writer).write(plain, [100]);
-    same(await implementation(writer).write(plain, [100]), packed);
+    expectSameBytes(await implementation(writer).write(plain, [100]), packed);
     expect([...packed.subarray(0, 8)]).toEqual([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
   });
 });
@@ -133,7 +129,7 @@ describe.each(STRICT)("%s", (name) => {
         async (members, at) => {
           const plain = concat(members.map(([bytes]) => bytes));
           const packed = concat(await Promise.all(members.map(([bytes, by]) => implementation(by).write(bytes, []))));
-          same(await read(packed, plain.byteLength, at), plain);
+          expectSameBytes(await read(packed, plain.byteLength, at), plain);
           if (plain.byteLength > 0) expect(await refusal(read(packed, plain.byteLength - 1, at))).toBe("too large");
         },
       ),
@@ -145,7 +141,7 @@ describe.each(STRICT)("%s", (name) => {
     for (const plain of [utf8("once"), new Uint8Array(0), utf8("again and ".repeat(2_000))]) {
       for (const times of [2, 3, 50]) {
         const packed = concat(Array.from({ length: times }, () => new Uint8Array(zlibGzip(plain))));
-        same(await read(packed, 1e6, [13]), concat(Array.from({ length: times }, () => plain)));
+        expectSameBytes(await read(packed, 1e6, [13]), concat(Array.from({ length: times }, () => plain)));
       }
     }
   });
@@ -164,8 +160,8 @@ describe.each(STRICT)("%s", (name) => {
       const header = Uint8Array.from([...packed.subarray(0, 3), flags, ...packed.subarray(4, 10), ...fields]);
       const member = concat([header, packed.subarray(10)]);
       for (const at of [[], [1, 2, 3], [5_000, 9_000]]) {
-        same(await read(member, 100, at), plain);
-        same(await read(concat([member, member]), 100, at), utf8("contentcontent"));
+        expectSameBytes(await read(member, 100, at), plain);
+        expectSameBytes(await read(concat([member, member]), 100, at), utf8("contentcontent"));
       }
     }
     const reserved = packed.slice();
@@ -223,7 +219,7 @@ describe.each(STRICT)("%s", (name) => {
           );
           // Some bits mean nothing, or another way to the same content.
           if (got instanceof Error) expect(got.message).toMatch(/damaged gzip data: \w/);
-          else same(got, plain);
+          else expectSameBytes(got, plain);
         },
       ),
       { numRuns: 15 },
@@ -316,8 +312,8 @@ describe("a stream through fflate", () => {
           noise(50_000, 9),
         ]);
         for (const cuts of [[], [1, 32_768, 65_536], [at, at + zeros]]) {
-          const packed = await readAll(gzipStreamFflate(cut(plain, cuts)), Infinity);
-          same(new Uint8Array(zlibGunzip(packed)), plain);
+          const packed = await readAll(gzipStreamFflate(inChunksEndingAt(plain, cuts)), Infinity);
+          expectSameBytes(new Uint8Array(zlibGunzip(packed)), plain);
         }
       }
     }
@@ -330,7 +326,10 @@ describe("a stream through fflate", () => {
       .map((parts) => concat(parts.map(([byte, size, odd]) => new Uint8Array(size).map((_, i) => (odd > 0 && i % (odd * 7) === 0 ? i : byte))))); // prettier-ignore
     await fc.assert(
       fc.asyncProperty(runs, cuts, async (plain, at) => {
-        same(new Uint8Array(zlibGunzip(await readAll(gzipStreamFflate(cut(plain, at)), Infinity))), plain);
+        expectSameBytes(
+          new Uint8Array(zlibGunzip(await readAll(gzipStreamFflate(inChunksEndingAt(plain, at)), Infinity))),
+          plain,
+        );
       }),
       { numRuns: 60 },
     );
@@ -340,15 +339,15 @@ describe("a stream through fflate", () => {
     const plain = utf8(
       Array.from({ length: 20_000 }, (_, i) => `{"id":${i},"name":"place ${(i * 7_919) % 1_009}"}\n`).join(""),
     );
-    const packed = await readAll(gzipStreamFflate(cut(plain, [50_000])), Infinity);
+    const packed = await readAll(gzipStreamFflate(inChunksEndingAt(plain, [50_000])), Infinity);
     expect(packed.byteLength).toBeLessThan(zlibGzip(plain).byteLength * 1.1);
   });
 
   test("takes one chunk of any size in slices", async () => {
     const plain = new Uint8Array(3_000_000).map((_, i) => (i * i) >> 7);
     const packed = await readAll(gzipStreamFflate(toStream(plain)), Infinity);
-    same(gunzipFflate(packed, 3_000_000), plain);
-    same(await readAll(gunzipStreamFflate(toStream(packed)), 3_000_000), plain);
+    expectSameBytes(gunzipFflate(packed, 3_000_000), plain);
+    expectSameBytes(await readAll(gunzipStreamFflate(toStream(packed)), 3_000_000), plain);
   });
 });
 

@@ -4,8 +4,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { bodyStream, readAll, toStream } from "../src/base/body.js";
 import { concat, utf8 } from "../src/base/bytes.js";
 import { BucketCacheError } from "../src/errors.js";
-import { compressible, gunzip, gunzipStream, gzip, gzipStream } from "../src/entry/gzip.js";
+import { compressible, gunzipStream, gzipStream } from "../src/entry/gzip-stream.js";
+import { gunzip, gzip } from "../src/entry/gzip.js";
 import type { Bytes } from "../src/types.js";
+import { expectSameBytes } from "./support/bytes.js";
 
 /** As long as a busy machine may take. */
 const PATIENT = { timeout: 50_000 };
@@ -13,14 +15,8 @@ const PATIENT = { timeout: 50_000 };
 const plain = (bytes: Uint8Array): Bytes => new Uint8Array(bytes);
 const sample = (size: number): Bytes => utf8("all work and no play, ".repeat(size / 22 + 1)).slice(0, size);
 
-/** `toEqual` compares one element at a time, which takes seconds for megabytes. */
-function same(actual: Uint8Array, expected: Uint8Array): void {
-  expect(actual.byteLength).toBe(expected.byteLength);
-  expect(Buffer.compare(actual, expected)).toBe(0);
-}
-
 /** Chunks of the given sizes in turn. */
-function cut(bytes: Bytes, sizes: readonly number[]): ReadableStream<Bytes> {
+function inChunks(bytes: Bytes, sizes: readonly number[]): ReadableStream<Bytes> {
   let at = 0;
   let turn = 0;
   return new ReadableStream(
@@ -63,27 +59,27 @@ function withoutZlib(): void {
 
 // Node's own CompressionStream reads ahead by thousands of chunks, takes further members and lets zeros pass, against
 // the Compression Streams standard. There it is not what we use; browsers run these promises on theirs.
-function promises({ strict, native = false }: { strict: boolean; native?: boolean }): void {
+function describeGzip({ strict, native = false }: { strict: boolean; native?: boolean }): void {
   test("gives back what it compressed, at sizes on both sides of every threshold", async () => {
     for (const size of [0, 1, 2_000, 5_000, 40_000, 300_000, 1_000_000]) {
       const data = sample(size);
       const packed = await gzip(data);
-      same(plain(zlibGunzip(packed)), data);
-      same(await gunzip(packed, size), data);
+      expectSameBytes(plain(zlibGunzip(packed)), data);
+      expectSameBytes(await gunzip(packed, size), data);
     }
   });
 
   test("gives back random bytes", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 20_000, size: "max" }), async (data) => {
-        same(await gunzip(await gzip(plain(data)), 20_000), plain(data));
+        expectSameBytes(await gunzip(await gzip(plain(data)), 20_000), plain(data));
       }),
       { numRuns: 30 },
     );
   });
 
   test("makes equal bytes of equal bytes", async () => {
-    same(await gzip(sample(2_000)), await gzip(sample(2_000)));
+    expectSameBytes(await gzip(sample(2_000)), await gzip(sample(2_000)));
     // No time in the header: MTIME is zero.
     expect([...(await gzip(sample(2_000))).subarray(4, 8)]).toEqual([0, 0, 0, 0]);
   });
@@ -91,7 +87,7 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
   test("reads several members in a row, as other programs write them", async () => {
     const parts = [sample(3_000), sample(0), sample(70_000), utf8("end")];
     const packed = concat(parts.map((part) => zlibGzip(part)));
-    same(await gunzip(packed, 1e6), concat(parts));
+    expectSameBytes(await gunzip(packed, 1e6), concat(parts));
   });
 
   test("stops at maxBytes, also for a bomb", async () => {
@@ -139,16 +135,16 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
     test("give back what they compressed, however it is cut", async () => {
       const data = sample(300_000);
       for (const sizes of [[300_000], [65_536], [1_000, 1, 70_000], [17]]) {
-        const packed = await readAll(gzipStream(cut(data, sizes)), 1e9);
-        same(plain(zlibGunzip(packed)), data);
-        same(await readAll(gunzipStream(cut(packed, sizes)), 1e9), data);
+        const packed = await readAll(gzipStream(inChunks(data, sizes)), 1e9);
+        expectSameBytes(plain(zlibGunzip(packed)), data);
+        expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes)), 1e9), data);
       }
     });
 
     test("take an empty source", async () => {
       const packed = await readAll(gzipStream(toStream(new Uint8Array(0))), 100);
       expect(zlibGunzip(packed).byteLength).toBe(0);
-      same(await readAll(gunzipStream(toStream(packed)), 100), new Uint8Array(0));
+      expectSameBytes(await readAll(gunzipStream(toStream(packed)), 100), new Uint8Array(0));
     });
 
     test("pass the source's own error unchanged", async () => {
@@ -219,7 +215,7 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
       ];
       for (const damaged of cases) {
         for (const sizes of [[1e6], [100]]) {
-          const error: unknown = await readAll(gunzipStream(cut(damaged, sizes)), 1e9).catch((e: unknown) => e);
+          const error: unknown = await readAll(gunzipStream(inChunks(damaged, sizes)), 1e9).catch((e: unknown) => e);
           expect(error).toBeInstanceOf(BucketCacheError);
           expect((error as BucketCacheError).code).toBe("ERR_DAMAGED");
           expect((error as BucketCacheError).message).toMatch(/damaged gzip data: ./);
@@ -242,7 +238,7 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
           fc.asyncProperty(
             fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 5 }),
             async (sizes) => {
-              same(await readAll(gunzipStream(cut(packed, sizes)), 1e9), concat(parts));
+              expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes)), 1e9), concat(parts));
             },
           ),
           { numRuns: 20 },
@@ -254,17 +250,17 @@ function promises({ strict, native = false }: { strict: boolean; native?: boolea
         const packed = plain(zlibGzip(sample(1_000)));
         const padded = concat([packed, new Uint8Array(64)]);
         for (const sizes of [[1e6], [packed.byteLength], [7]]) {
-          expect(await codeOf(readAll(gunzipStream(cut(padded, sizes)), 1e9))).toBe("ERR_DAMAGED");
+          expect(await codeOf(readAll(gunzipStream(inChunks(padded, sizes)), 1e9))).toBe("ERR_DAMAGED");
         }
       });
   });
 }
 
-describe("gzip by node:zlib", () => promises({ strict: true }));
+describe("gzip by node:zlib", () => describeGzip({ strict: true }));
 
 describe("gzip by fflate for what is small, and by the platform's streams", () => {
   withoutZlib();
-  promises({ strict: false, native: true });
+  describeGzip({ strict: false, native: true });
 });
 
 describe("gzip of other programs, without node:zlib", () => {
@@ -303,22 +299,24 @@ describe("gzip of other programs, without node:zlib", () => {
   const packed = concat(parts.map((part) => zlibGzip(part)));
 
   test("is read whole, of any number of members", async () => {
-    same(await gunzip(packed, 1e6), concat(parts));
+    expectSameBytes(await gunzip(packed, 1e6), concat(parts));
     expect(await codeOf(gunzip(packed, 79_003))).toBe("ERR_TOO_LARGE");
     await expect(gunzip(concat([packed, utf8("garbage")]), 1e6)).rejects.toThrow(/damaged gzip data: ./);
   });
 
   test("is read as a stream, of any number of members", async () => {
     for (const sizes of [[1e6], [17], [1_000, 1]])
-      same(await readAll(gunzipStream(cut(packed, sizes), true), 1e6), concat(parts));
-    expect(await codeOf(readAll(gunzipStream(cut(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe("ERR_DAMAGED");
+      expectSameBytes(await readAll(gunzipStream(inChunks(packed, sizes), true), 1e6), concat(parts));
+    expect(await codeOf(readAll(gunzipStream(inChunks(concat([packed, utf8("x")]), [100]), true), 1e6))).toBe(
+      "ERR_DAMAGED",
+    );
   });
 });
 
 describe("gzip by fflate, where the platform has no streams", () => {
   withoutZlib();
   withoutStreams();
-  promises({ strict: true });
+  describeGzip({ strict: true });
 });
 
 describe("compressible", () => {

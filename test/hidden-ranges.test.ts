@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(async () => bucket.stop());
 
-/** What a page sees where the CORS rule does not expose `Content-Range`. */
+/** Fetches as a page does where the CORS rule does not expose `Content-Range`. */
 async function fetchInPage(input: string, init: RequestInit): Promise<Response> {
   const { status, body, headers } = await fetch(input, init);
   const shown = new Headers(headers);

@@ -3,16 +3,8 @@ import { readFileSync } from "node:fs";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  cacheKey,
-  canonicalize,
-  digestKey,
-  encodePath,
-  isReserved,
-  keyHash,
-  objectKey,
-  sanitizeName,
-} from "../src/data/key.js";
+import { cacheKey, canonicalize, digestKey, isReserved, keyHash, objectKey, sanitizeName } from "../src/data/key.js";
+import { percentEncodePath } from "../src/base/percent.js";
 import { revive } from "../src/data/revive.js";
 import { anyData, anyText, plainJson } from "./support/data.js";
 
@@ -185,7 +177,7 @@ describe("tags", () => {
   });
 });
 
-/** What a key does not tell apart: the sign of zero. */
+/** Drops the sign of zero, which keys do not tell apart. */
 function withoutSigns(value: unknown): unknown {
   if (value === 0) return 0;
   if (Array.isArray(value)) return value.map(withoutSigns);
@@ -386,10 +378,10 @@ describe("object keys", () => {
   });
 
   test("are percent-encoded segment by segment", () => {
-    expect(encodePath("a b/é!'()*~-_.+%2F\\")).toBe("a%20b/%C3%A9%21%27%28%29%2A~-_.%2B%252F%5C");
+    expect(percentEncodePath("a b/é!'()*~-_.+%2F\\")).toBe("a%20b/%C3%A9%21%27%28%29%2A~-_.%2B%252F%5C");
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (key) => {
-        const path = encodePath(key);
+        const path = percentEncodePath(key);
         expect(path).toMatch(/^(?:[A-Za-z0-9._~/-]|%[0-9A-F]{2})*$/);
         expect(path.split("/").map(decodeURIComponent).join("/")).toBe(key);
       }),

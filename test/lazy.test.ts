@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { lazy } from "../src/base/lazy.js";
 
-/** A part that arrives when it is told to. */
-function parcel() {
+/** A lazy part that arrives or fails when the test says so. */
+function partOnDemand() {
   const loads: { arrive(): void; fail(error: Error): void }[] = [];
   const part = lazy(
     () =>
@@ -14,7 +14,7 @@ function parcel() {
 }
 
 test("nothing is loaded before there is work, and then once", async () => {
-  const { part, loads } = parcel();
+  const { part, loads } = partOnDemand();
   expect(loads).toHaveLength(0);
   const works = [part(async (found) => found), part(async (found) => found)];
   expect(loads).toHaveLength(1);
@@ -25,7 +25,7 @@ test("nothing is loaded before there is work, and then once", async () => {
 });
 
 test("work begins in the order in which it was asked for, also what is asked for by the first", async () => {
-  const { part, loads } = parcel();
+  const { part, loads } = partOnDemand();
   const begun: string[] = [];
   const begin = (name: string) => async () => void begun.push(name);
   const first = part(async () => {
@@ -39,7 +39,7 @@ test("work begins in the order in which it was asked for, also what is asked for
 });
 
 test("once the part is there, work begins before the call returns", async () => {
-  const { part, loads } = parcel();
+  const { part, loads } = partOnDemand();
   const first = part(async () => undefined);
   loads[0]!.arrive();
   await first;
@@ -49,7 +49,7 @@ test("once the part is there, work begins before the call returns", async () => 
 });
 
 test("a part that could not be loaded is an error for those who waited, and is asked for again by the next", async () => {
-  const { part, loads } = parcel();
+  const { part, loads } = partOnDemand();
   const works = Promise.allSettled([part(async () => 1), part(async () => 2)]);
   const cause = new TypeError("Failed to fetch");
   loads[0]!.fail(cause);

@@ -9,7 +9,7 @@ vi.setConfig({ testTimeout: 60_000 });
 beforeEach(() => void vi.useFakeTimers({ now: 1_800_000_000_000, toFake: ["Date", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
-/** What a cache should be: a map whose entries end. */
+/** The model of a cache: a map whose entries end. */
 class Model {
   readonly entries = new Map<string, { value: unknown; end: number }>();
   get(key: string): unknown {
@@ -103,7 +103,7 @@ const steps: fc.Arbitrary<Step>[] = [
       await cache.flush();
       const listed: string[] = [];
       for await (const object of cache.list()) listed.push(object.key);
-      // What has ended is listed until it is read.
+      // An entry that has ended is listed until it is read.
       for (const k of KEYS) if (model.get(k) !== undefined || model.entries.has(k)) expect(listed).toContain(k);
     }),
   ),
@@ -160,7 +160,7 @@ describe("concurrent writers and readers of one cache", () => {
           };
           const cache = createCache({ store });
           const act = ([name, n]: [string, number]): Promise<unknown> => {
-            // What a function found while the store was down memory keeps by itself.
+            // A result computed while the store was down is kept by memory alone.
             if (name === "load" && probability > 0) return cache.get("k");
             if (name === "set") return cache.set("k", n);
             if (name === "background") return cache.set("k", n, { write: "background" });

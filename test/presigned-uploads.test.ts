@@ -3,6 +3,7 @@ import { createCache } from "bucketcache";
 import { s3Store } from "bucketcache/s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { devBucket, type Bucket } from "./support/handler.js";
+import { rejectionOf } from "./support/rejection.js";
 import { startPresignServer, type PresignServer } from "./support/presign-server.js";
 
 const MIB = 1 << 20;
@@ -18,14 +19,9 @@ beforeEach(async () => {
 });
 afterEach(async () => server.stop());
 
-const cacheOf = () => createCache({ store: server.store() });
-const there = () => createCache({ store: s3Store(bucket) });
-const count = (method: string) => server.sent.filter((each) => each === method).length;
-const failing = (promise: Promise<unknown>) =>
-  promise.then(
-    () => expect.fail("it should have failed"),
-    (error: unknown) => error as { code?: string; message: string },
-  );
+const pageCache = () => createCache({ store: server.store() });
+const serverCache = () => createCache({ store: s3Store(bucket) });
+const requestsSent = (method: string) => server.sent.filter((each) => each === method).length;
 
 describe("uploads", () => {
   let client: S3Client;
@@ -34,7 +30,7 @@ describe("uploads", () => {
     client = new S3Client(config);
   });
   afterAll(() => client.destroy());
-  const open = async () => {
+  const openUploads = async () => {
     const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: "test" }));
     const records = [];
     for await (const { key } of s3Store(bucket).list(".bucketcache/")) records.push(key);
@@ -47,7 +43,7 @@ describe("uploads", () => {
   };
   // A deep comparison of so many bytes takes seconds.
   const holds = async (key: string, data: Uint8Array) => {
-    const value = await there().get<Uint8Array>(key);
+    const value = await serverCache().get<Uint8Array>(key);
     expect(value?.length).toBe(data.length);
     expect(Buffer.compare(value as Uint8Array, data)).toBe(0);
   };
@@ -69,14 +65,14 @@ describe("uploads", () => {
 
   test("what a recorder made is stored under its type, without the codecs that it names with a comma", async () => {
     const recorded = new Blob(["webm"], { type: "video/webm;codecs=vp8,opus" });
-    await cacheOf().set("recorded", recorded);
-    expect(await there().getEntry("recorded")).toMatchObject({ contentType: "video/webm" });
-    await cacheOf().set("recorded", new Blob(["webm"], { type: "audio/webm;codecs=opus" }));
-    expect(await there().getEntry("recorded")).toMatchObject({ contentType: "audio/webm;codecs=opus" });
+    await pageCache().set("recorded", recorded);
+    expect(await serverCache().getEntry("recorded")).toMatchObject({ contentType: "video/webm" });
+    await pageCache().set("recorded", new Blob(["webm"], { type: "audio/webm;codecs=opus" }));
+    expect(await serverCache().getEntry("recorded")).toMatchObject({ contentType: "audio/webm;codecs=opus" });
   });
 
   test.each(Object.entries(bodies))("%s up to a part is one PUT", async (_, make) => {
-    await cacheOf().set("upload", make(content(5 * MIB)), { compress: false });
+    await pageCache().set("upload", make(content(5 * MIB)), { compress: false });
     expect(server.sent).toEqual(["PUT"]);
     await holds("upload", content(5 * MIB));
   });
@@ -84,7 +80,7 @@ describe("uploads", () => {
   test.each(Object.entries(bodies))("%s beyond a part goes up in parts, each signed as it starts", async (_, make) => {
     const size = 11 * MIB;
     const progress: number[] = [];
-    await cacheOf().set("upload", make(content(size)), {
+    await pageCache().set("upload", make(content(size)), {
       compress: false,
       ttl: "1h",
       onProgress: ({ loaded }) => progress.push(loaded),
@@ -94,7 +90,7 @@ describe("uploads", () => {
     expect(asked).toEqual(["create", "part", "part", "part", "complete"]);
     expect(progress.at(-1)).toBe(size);
     await holds("upload", content(size));
-    expect(await open()).toEqual([0, 0]);
+    expect(await openUploads()).toEqual([0, 0]);
   });
 
   test("a stream is gzipped on its way, in parts", async () => {
@@ -102,8 +98,8 @@ describe("uploads", () => {
     const data = new Uint8Array(8 * MIB);
     for (let at = 0; at < data.length; at += 65_536) crypto.getRandomValues(data.subarray(at, at + 65_536));
     for (let at = 0; at < data.length; at++) data[at] = (data[at] as number) & 63;
-    await cacheOf().set("upload", streamOf(data), { compress: true, contentType: "text/csv" });
-    expect(count("PUT")).toBe(2);
+    await pageCache().set("upload", streamOf(data), { compress: true, contentType: "text/csv" });
+    expect(requestsSent("PUT")).toBe(2);
     expect((await s3Store(bucket).head("cache/upload"))?.size).toBeLessThan(7 * MIB);
     await holds("upload", data);
   });
@@ -114,10 +110,10 @@ describe("uploads", () => {
       controller.abort(new Error("enough"));
       return new Promise(() => {});
     });
-    const upload = cacheOf().set("aborted", stuck, { compress: false, signal: controller.signal });
+    const upload = pageCache().set("aborted", stuck, { compress: false, signal: controller.signal });
     await expect(upload).rejects.toThrow("enough");
-    expect(await there().get("aborted")).toBeUndefined();
-    expect(await open()).toEqual([0, 0]);
+    expect(await serverCache().get("aborted")).toBeUndefined();
+    expect(await openUploads()).toEqual([0, 0]);
     expect(server.batches.flat().map(({ op }) => op)).toContain("abort");
   });
 
@@ -138,10 +134,10 @@ describe("uploads", () => {
         return answer;
       };
       const startedAt = performance.now();
-      const upload = cacheOf().set("aborted", content(6 * MIB), { compress: false, signal: controller.signal });
+      const upload = pageCache().set("aborted", content(6 * MIB), { compress: false, signal: controller.signal });
       await expect(upload).rejects.toThrow("enough");
       expect(performance.now() - startedAt).toBeLessThan(5_000);
-      expect(await open()).toEqual([0, 0]);
+      expect(await openUploads()).toEqual([0, 0]);
     }
   });
 
@@ -151,8 +147,8 @@ describe("uploads", () => {
       init.method === "PUT" && failures-- > 0
         ? new Response("<Error><Code>SlowDown</Code></Error>", { status: 503 })
         : undefined;
-    await cacheOf().set("upload", content(11 * MIB));
-    expect(count("PUT")).toBe(5);
+    await pageCache().set("upload", content(11 * MIB));
+    expect(requestsSent("PUT")).toBe(5);
     await holds("upload", content(11 * MIB));
   });
 
@@ -164,17 +160,17 @@ describe("uploads", () => {
       await (await fetch(url, init)).text();
       throw new TypeError("fetch failed");
     };
-    await cacheOf().set("upload", content(6 * MIB));
+    await pageCache().set("upload", content(6 * MIB));
     expect(lost).toBe(2);
     await holds("upload", content(6 * MIB));
   });
 
   test("what a handler would not pass on is refused, not dropped", async () => {
-    const cache = cacheOf();
-    const error = await failing(cache.set("k", 1, { cacheControl: "max-age=60" }));
+    const cache = pageCache();
+    const error = await rejectionOf(cache.set("k", 1, { cacheControl: "max-age=60" }));
     expect(error).toMatchObject({ code: "ERR_UNSUPPORTED" });
     const put = server.store().put("cache/k", new Uint8Array(1), { contentType: "a/b", metadata: { mine: "1" } });
-    expect(await failing(put)).toMatchObject({ code: "ERR_UNSUPPORTED" });
+    expect(await rejectionOf(put)).toMatchObject({ code: "ERR_UNSUPPORTED" });
     expect(server.batches).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { presignedStore } from "bucketcache/presigned";
 import { s3Store } from "bucketcache/s3";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { devBucket, type Bucket } from "./support/handler.js";
+import { rejectionOf } from "./support/rejection.js";
 import { startPresignServer, type PresignServer } from "./support/presign-server.js";
 
 const MIB = 1 << 20;
@@ -18,26 +19,21 @@ beforeEach(async () => {
 });
 afterEach(async () => server.stop());
 
-const cacheOf = (options: Partial<CacheOptions> = {}) => createCache({ store: server.store(), ...options });
-const there = (options: Partial<CacheOptions> = {}) => createCache({ store: s3Store(bucket), ...options });
-const count = (method: string) => server.sent.filter((each) => each === method).length;
-const forget = () => {
+const pageCache = (options: Partial<CacheOptions> = {}) => createCache({ store: server.store(), ...options });
+const serverCache = (options: Partial<CacheOptions> = {}) => createCache({ store: s3Store(bucket), ...options });
+const requestsSent = (method: string) => server.sent.filter((each) => each === method).length;
+const forgetRequests = () => {
   server.batches.length = 0;
   server.sent.length = 0;
 };
-const failing = (promise: Promise<unknown>) =>
-  promise.then(
-    () => expect.fail("it should have failed"),
-    (error: unknown) => error as { code?: string; message: string },
-  );
 
 describe("a cache without credentials", () => {
   test("reads what a server wrote, and the server reads what it wrote", async () => {
-    const [here, far] = [cacheOf(), there()];
-    await far.set("from-server", { when: new Date(0), n: 1n }, { ttl: "1h" });
+    const [here, remote] = [pageCache(), serverCache()];
+    await remote.set("from-server", { when: new Date(0), n: 1n }, { ttl: "1h" });
     expect(await here.get("from-server")).toEqual({ when: new Date(0), n: 1n });
     await here.set("from-page", "x".repeat(10_000), { ttl: "1h", compress: true });
-    const entry = await far.getEntry("from-page");
+    const entry = await remote.getEntry("from-page");
     expect(entry).toMatchObject({ value: "x".repeat(10_000), contentType: "text/plain; charset=utf-8" });
     expect(entry?.size).toBeLessThan(1_000);
     const left = (Number(entry?.expiresAt) - Date.now()) / 1_000;
@@ -47,19 +43,19 @@ describe("a cache without credentials", () => {
 
   test("shares function results with the server", async () => {
     const fn = (n: number) => ({ twice: n * 2 });
-    const far = there().wrap(fn, { name: "twice" });
-    await far(21);
+    const remote = serverCache().wrap(fn, { name: "twice" });
+    await remote(21);
     const never = vi.fn(fn);
-    expect(await cacheOf().wrap(never, { name: "twice" })(21)).toEqual({ twice: 42 });
+    expect(await pageCache().wrap(never, { name: "twice" })(21)).toEqual({ twice: 42 });
     expect(never).not.toHaveBeenCalled();
-    await cacheOf().wrap(fn, { name: "twice" })(4);
+    await pageCache().wrap(fn, { name: "twice" })(4);
     const neither = vi.fn(fn);
-    expect(await there().wrap(neither, { name: "twice" })(4)).toEqual({ twice: 8 });
+    expect(await serverCache().wrap(neither, { name: "twice" })(4)).toEqual({ twice: 8 });
     expect(neither).not.toHaveBeenCalled();
   });
 
   test("deletes, lists and clears", async () => {
-    const cache = cacheOf({ prefix: "clearing/" });
+    const cache = pageCache({ prefix: "clearing/" });
     await cache.setMany(["a", "b", "c"].map((key) => ({ key, value: key })));
     await cache.delete("b");
     const keys = [];
@@ -69,12 +65,12 @@ describe("a cache without credentials", () => {
     }
     expect(keys).toEqual(["a", "c"]);
     await cache.clear({ all: true });
-    expect(await there({ prefix: "clearing/" }).get("a")).toBeUndefined();
+    expect(await serverCache({ prefix: "clearing/" }).get("a")).toBeUndefined();
   });
 
   test("runs the function when the handler is down, and says so", async () => {
     server.intercept = () => Promise.reject(new TypeError("fetch failed"));
-    const cache = cacheOf();
+    const cache = pageCache();
     const errors: string[] = [];
     cache.on("error", ({ error }) => errors.push(error.code));
     expect(await cache.getOrSet("down", () => 7)).toBe(7);
@@ -85,25 +81,25 @@ describe("a cache without credentials", () => {
 describe("batches and grants", () => {
   const keys = Array.from({ length: 100 }, (_, i) => `many/${i}`);
   beforeAll(async () => {
-    await there().setMany(keys.map((key) => ({ key, value: key })));
+    await serverCache().setMany(keys.map((key) => ({ key, value: key })));
   });
 
   test.each([
-    ["get", (cache: ReturnType<typeof cacheOf>) => Promise.all(keys.map((key) => cache.get(key)))],
-    ["getMany", (cache: ReturnType<typeof cacheOf>) => cache.getMany(keys)],
+    ["get", (cache: ReturnType<typeof pageCache>) => Promise.all(keys.map((key) => cache.get(key)))],
+    ["getMany", (cache: ReturnType<typeof pageCache>) => cache.getMany(keys)],
   ])("100 entries by %s are one handler request and 100 GETs; again none and 100", async (_, read) => {
-    const cache = cacheOf({ memory: false });
+    const cache = pageCache({ memory: false });
     expect(await read(cache)).toEqual(keys);
-    expect([server.batches.length, count("GET"), server.sent.length]).toEqual([1, 100, 100]);
-    forget();
+    expect([server.batches.length, requestsSent("GET"), server.sent.length]).toEqual([1, 100, 100]);
+    forgetRequests();
     expect(await read(cache)).toEqual(keys);
-    expect([server.batches.length, count("GET"), server.sent.length]).toEqual([0, 100, 100]);
+    expect([server.batches.length, requestsSent("GET"), server.sent.length]).toEqual([0, 100, 100]);
   });
 
   test("from memory they are none and none", async () => {
-    const cache = cacheOf();
+    const cache = pageCache();
     await cache.getMany(keys);
-    forget();
+    forgetRequests();
     expect(await cache.getMany(keys)).toEqual(keys);
     expect([server.batches, server.sent]).toEqual([[], []]);
   });
@@ -111,14 +107,14 @@ describe("batches and grants", () => {
   test("a handler that takes smaller batches is asked in such, and is told no second time", async () => {
     await server.stop();
     server = await startPresignServer(bucket, { maxBatch: 30 });
-    const cache = cacheOf({ memory: false });
+    const cache = pageCache({ memory: false });
     expect(await cache.getMany(keys)).toEqual(keys);
     expect(server.batches.map((batch) => batch.length)).toEqual([100, 30, 30, 30, 10]);
   });
 
   test("a batch keeps below the limit of a body, whatever the keys are", async () => {
     const long = Array.from({ length: 250 }, (_, i) => `${i}/${"ä/".repeat(330)}x`);
-    expect(await cacheOf().getMany(long)).toEqual(long.map(() => undefined));
+    expect(await pageCache().getMany(long)).toEqual(long.map(() => undefined));
     expect(server.batches.flat()).toHaveLength(250);
     for (const batch of server.batches) {
       expect(new TextEncoder().encode(JSON.stringify(batch)).length).toBeLessThan(262_144);
@@ -131,8 +127,8 @@ describe("batches and grants", () => {
       return isLarge ? new Response("<h1>Payload Too Large</h1>", { status: 413 }) : undefined;
     };
     const long = Array.from({ length: 250 }, (_, i) => `${i}/${"ä/".repeat(330)}x`);
-    expect(await cacheOf().getMany(long)).toEqual(long.map(() => undefined));
-    const alone = failing(server.store().get(`${"a/".repeat(60_000)}x`));
+    expect(await pageCache().getMany(long)).toEqual(long.map(() => undefined));
+    const alone = rejectionOf(server.store().get(`${"a/".repeat(60_000)}x`));
     expect(await alone).toMatchObject({ code: "ERR_TOO_LARGE" });
   });
 
@@ -159,12 +155,12 @@ describe("batches and grants", () => {
     let refusals = 1;
     server.intercept = (url) =>
       url.href !== server.url && refusals-- > 0 ? new Response(expired, { status: 403 }) : undefined;
-    const cache = cacheOf({ memory: false });
+    const cache = pageCache({ memory: false });
     expect(await cache.get("many/1")).toBe("many/1");
     expect(server.batches).toHaveLength(2);
-    forget();
+    forgetRequests();
     refusals = Infinity;
-    expect(await failing(cache.get("many/1"))).toMatchObject({ code: "ERR_CLOCK_SKEW" });
+    expect(await rejectionOf(cache.get("many/1"))).toMatchObject({ code: "ERR_CLOCK_SKEW" });
     expect(server.batches).toHaveLength(1);
   });
 
@@ -229,27 +225,27 @@ describe("failures are told apart by code", () => {
     ["an unknown code", "ERR_PROTOCOL", () => json({ v: 1, now: 1, results: [{ error: { code: "teapot" } }] })],
   ])("%s is %s", async (_, code, answer) => {
     server.intercept = (url) => (url.href === server.url ? answer() : undefined);
-    const error = await failing(server.store().get("k"));
+    const error = await rejectionOf(server.store().get("k"));
     expect(error).toMatchObject({ name: "BucketCacheError", code, store: "presigned" });
   });
 
   test("an answer without end is given up", async () => {
     server.intercept = () =>
       new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(MIB).fill(0x20)) }));
-    expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_PROTOCOL" });
+    expect(await rejectionOf(server.store().get("k"))).toMatchObject({ code: "ERR_PROTOCOL" });
   });
 
   test("a batch that fails as a whole tells each who waits its own key", async () => {
     server.intercept = () => new Response("", { status: 401 });
     const store = server.store();
-    const errors = await Promise.all(["a", "b"].map((key) => failing(store.get(key))));
+    const errors = await Promise.all(["a", "b"].map((key) => rejectionOf(store.get(key))));
     expect(errors).toMatchObject([
       { code: "ERR_CREDENTIALS", key: "a", store: "presigned" },
       { code: "ERR_CREDENTIALS", key: "b", store: "presigned" },
     ]);
     const reason = new TypeError("Failed to fetch");
     server.intercept = () => Promise.reject(reason);
-    const cut = await failing(store.get("c"));
+    const cut = await rejectionOf(store.get("c"));
     expect(cut).toMatchObject({ code: "ERR_UNAVAILABLE", key: "c", cause: { message: reason.message } });
   });
 
@@ -265,7 +261,7 @@ describe("failures are told apart by code", () => {
       throw new TypeError(`Failed to fetch ${url.href} ${JSON.stringify(init.headers)}`);
     };
     const store = server.store({ headers: { authorization: "Bearer top-secret" } });
-    const error = await failing(store.get("cache/k"));
+    const error = await rejectionOf(store.get("cache/k"));
     const text = `${error.message} ${String((error as { cause?: unknown }).cause)} ${JSON.stringify(error)}`;
     expect(text).not.toMatch(/X-Amz-Signature=[0-9a-f]/);
     expect(text).not.toContain("top-secret");
@@ -296,7 +292,7 @@ describe("failures are told apart by code", () => {
           if (isHandler(url) === (who === "handler")) return broken();
           return real(url, init);
         };
-        const error = await failing(server.store().get("k"));
+        const error = await rejectionOf(server.store().get("k"));
         expect(error).toMatchObject({ code: "ERR_CORS" });
         expect(error.message).toContain('"https://page.test"');
         expect(error.message).toContain(missing);
@@ -308,8 +304,7 @@ describe("failures are told apart by code", () => {
       /** Reads an entry through a rule that exposes just these. */
       const through = async (exposed: string[], options: { ttl?: string; compress?: boolean }) => {
         vi.unstubAllGlobals();
-        const far = there();
-        await far.set("shown", "x".repeat(5_000), { compress: false, ...options });
+        await serverCache().set("shown", "x".repeat(5_000), { compress: false, ...options });
         vi.stubGlobal("document", {});
         vi.stubGlobal("process", { ...process, versions: {} });
         server.intercept = async (url, init) => {
@@ -319,7 +314,7 @@ describe("failures are told apart by code", () => {
           for (const name of OURS) if (!exposed.includes(name)) headers.delete(name);
           return new Response(answer.body, { status: answer.status, headers });
         };
-        return cacheOf().get("shown");
+        return pageCache().get("shown");
       };
 
       test.each<[string, string[], { ttl?: string; compress?: boolean }]>([
@@ -328,7 +323,7 @@ describe("failures are told apart by code", () => {
         ["entry and end", OURS.slice(0, 2), { ttl: "1h", compress: true }],
         ["entry and compression", [OURS[0]!, OURS[2]!], { ttl: "1h", compress: true }],
       ])("%s: that is never taken for all, but an error that names the rest", async (_, exposed, options) => {
-        const error = await failing(through(exposed, options));
+        const error = await rejectionOf(through(exposed, options));
         expect(error).toMatchObject({ code: "ERR_CORS", key: "cache/shown" });
         expect(error.message).toMatch(/hides etag, and perhaps x-amz-meta-.*"ExposeHeaders"/);
         for (const name of OURS) expect(error.message).toContain(name);
@@ -341,7 +336,7 @@ describe("failures are told apart by code", () => {
 
     test("nobody that answers is no CORS", async () => {
       server.intercept = broken;
-      expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
+      expect(await rejectionOf(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
     });
 
     test("who is offline is not asked, and it is no CORS", async () => {
@@ -351,7 +346,7 @@ describe("failures are told apart by code", () => {
         modes.push(mode);
         return mode === "no-cors" ? new Response(null) : broken();
       };
-      expect(await failing(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
+      expect(await rejectionOf(server.store().get("k"))).toMatchObject({ code: "ERR_UNAVAILABLE" });
       expect(new Set(modes)).toEqual(new Set([undefined]));
     });
   });

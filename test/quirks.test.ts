@@ -300,7 +300,7 @@ describe("a store whose XML is cut", () => {
 
 describe("a store that never answers", () => {
   test("set and get fail after the time and the attempts that were asked for", async () => {
-    const { cache, fetch } = scene({ delay: Infinity }, { timeout: "10ms", attempts: 2 });
+    const { cache, fetch } = scene({ delayMs: Infinity }, { timeout: "10ms", attempts: 2 });
     await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
     expect(fetch.requests).toHaveLength(2);
     await expect(cache.set("k", 1)).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
@@ -308,14 +308,14 @@ describe("a store that never answers", () => {
   });
 
   test("a wrapped function runs after a single attempt, with an event", async () => {
-    const { cache, fetch, errors } = scene({ delay: Infinity }, { timeout: "10ms", attempts: 1 });
+    const { cache, fetch, errors } = scene({ delayMs: Infinity }, { timeout: "10ms", attempts: 1 });
     expect(await cache.wrap(async () => 7, { name: "f" })()).toBe(7);
     expect(fetch.requests.map(({ method }) => method)).toEqual(["GET"]);
     expect(errors).toMatchObject([{ error: { code: "ERR_TIMEOUT" } }]);
   });
 
   test("a slow store is waited for", async () => {
-    const { cache } = scene({ delay: 20 });
+    const { cache } = scene({ delayMs: 20 });
     await cache.set("k", 1);
     expect(await cache.get("k")).toBe(1);
   });

@@ -254,7 +254,7 @@ describe("quirkyFetch", () => {
   });
 
   test("waits without end, until the caller aborts", async () => {
-    const fetch = quirkyFetch({ delay: Infinity });
+    const fetch = quirkyFetch({ delayMs: Infinity });
     const controller = new AbortController();
     const { url } = await plain.signer!.sign(get("there"), 60);
     const answer = fetch(url, { signal: controller.signal });
@@ -264,7 +264,7 @@ describe("quirkyFetch", () => {
   });
 
   test("passes a slow request on in the end", async () => {
-    const fetch = quirkyFetch({ delay: 1 });
+    const fetch = quirkyFetch({ delayMs: 1 });
     expect((await send(fetch, get("there"))).status).toBe(200);
     expect(fetch.met).toBe(1);
   });

@@ -7,7 +7,7 @@ import { objectClient, type GetOptions, type ObjectClient } from "../src/s3/obje
 import { LIMITS, type Limits } from "../src/s3/retry.js";
 import { fetchSend } from "../src/s3/fetch-transport.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-transport.js";
-import { broken, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
+import { cutOff, ENTRY, object, ok, refuse, reset, scriptedServer, silent, type Scripted } from "./support/scripted.js";
 
 /** As long as a busy machine may take. */
 const PATIENT = { timeout: 50_000 };
@@ -119,7 +119,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
 
   describe("a body that breaks off", () => {
     test("is resumed where it ended when read whole", async () => {
-      server.play(broken("0123456789", 4), object("0123456789"));
+      server.play(cutOff("0123456789", 4), object("0123456789"));
       expect(await textOf(client())).toBe("0123456789");
       // Small bodies come from `fetch` in one piece or not at all.
       const rest = transport === "fetch" ? "bytes=0-9" : "bytes=4-9";
@@ -127,7 +127,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     });
 
     test("is resumed where it ended when streamed", async () => {
-      server.play(broken("0123456789", 4), object("0123456789"));
+      server.play(cutOff("0123456789", 4), object("0123456789"));
       const { body } = await found(client());
       expect(await new Response(body).text()).toBe("0123456789");
       expect(server.seen).toHaveLength(2);
@@ -161,15 +161,15 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     });
 
     test("of an object that has changed meanwhile fails: two halves of two objects are no object", async () => {
-      server.play(broken("0123456789", 4), object("abcdefghij", { etag: '"e2"' }));
+      server.play(cutOff("0123456789", 4), object("abcdefghij", { etag: '"e2"' }));
       const { body } = await found(client());
       await expect(new Response(body).text()).rejects.toMatchObject({ code: "ERR_CONFLICT" });
-      server.play(broken("0123456789", 4), object("abcdefghij", { "last-modified": "Sun, 22 Nov 2026 03:00:01 GMT" }));
+      server.play(cutOff("0123456789", 4), object("abcdefghij", { "last-modified": "Sun, 22 Nov 2026 03:00:01 GMT" }));
       await expect(textOf(client())).rejects.toMatchObject({ code: "ERR_CONFLICT" });
     });
 
     test("each time without coming further is given up", async () => {
-      server.play(broken("0123456789", 4), (request, response) => {
+      server.play(cutOff("0123456789", 4), (request, response) => {
         response.writeHead(206, {
           etag: '"e1"',
           "last-modified": "Sun, 22 Nov 2026 03:00:00 GMT",
@@ -638,7 +638,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
           }),
         );
       }
-      // What is small is read to its end, which keeps the connections for the next request.
+      // Small bodies are read to their end, which keeps the connections for the next request.
       if (transport === "node:http" && step !== large) expect(server.connections() - before).toBeLessThanOrEqual(30);
       await vi.waitFor(() => expect(server.sockets.size).toBeLessThanOrEqual(60), PATIENT);
     }

@@ -8,9 +8,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { ensureProgram } from "./runtimes/run/programs.js";
 import { ensureTool } from "./support/consumer.js";
 import { ensureBrowsers } from "./support/browsers.js";
+import { deferred } from "./support/deferred.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { required, runLong, step, withLock } from "./support/tools.js";
+import { deferred } from "./support/deferred.js";
 
 let folder: string;
 let said: string[];
@@ -92,7 +94,7 @@ describe("MinIO is taken from the first place that has it", () => {
 });
 
 describe("a step that fails says which one, why, and what to do:", () => {
-  /** What a step says before it gives up, all three parts of it. */
+  /** Matches the message of a step that gives up: the step, the reason and the remedy. */
   const message = (name: string, why: string, remedy: string) =>
     new RegExp(`^The set-up of the tests failed at: ${name}[^]*\n\nWhy: ${why}[^]*\n\nWhat to do: [^]*${remedy}`);
 
@@ -236,8 +238,8 @@ test("a browser of Playwright's that lacks libraries gets them where it may, and
   const { chromium } = await import("playwright");
   const executable = chromium.executablePath();
   expect(executable).toContain(folder);
-  const there = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
-  program(relative(folder, executable), there);
+  const needsLibraries = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
+  program(relative(folder, executable), needsLibraries);
   if (process.platform === "linux") {
     await expect(ensureBrowsers(["chromium"])).rejects.toThrow(
       /Why: chromium of Playwright does not start[^]*What to do: [^]*install --with-deps/,
@@ -309,16 +311,16 @@ test("a long command says what it does, and that it goes on", async () => {
 describe("a lock", () => {
   test("lets one in at a time, and the next when that one failed", async () => {
     const order: string[] = [];
-    let leave!: () => void;
+    const released = deferred();
     const first = withLock("thing", async () => {
       order.push("first in");
-      await new Promise<void>((resolve) => (leave = resolve));
+      await released.promise;
       order.push("first out");
       throw new Error("failed");
     });
     const second = withLock("thing", async () => order.push("second in"));
     await expect.poll(() => said.join("")).toContain("another run makes thing");
-    leave();
+    released.resolve();
     await expect(first).rejects.toThrow("failed");
     await second;
     expect(order).toEqual(["first in", "first out", "second in"]);

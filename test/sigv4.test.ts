@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/types.js";
-import { encodePath } from "../src/data/key.js";
+import { percentEncodePath } from "../src/base/percent.js";
 import { ClientSigner } from "../src/aws/client-signer.js";
 import { CredentialSource, type Credentials } from "../src/aws/credentials.js";
 import { resolveEndpoint } from "../src/aws/endpoint.js";
@@ -93,7 +93,7 @@ async function bySdk(
       method: signable.method,
       protocol: "https:",
       hostname,
-      path: `/${encodePath(signable.key)}`,
+      path: `/${percentEncodePath(signable.key)}`,
       query: { ...signable.query },
       headers: { ...signable.headers },
     } as never,

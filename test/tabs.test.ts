@@ -1,6 +1,7 @@
 import { createCache, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { deferred } from "./support/deferred.js";
 
 beforeEach(() => {
   vi.stubGlobal("document", {});
@@ -22,37 +23,38 @@ test("a tab without memory tells the others what it writes", async () => {
 
 test("a function run anew in one tab is told to the other when the store has its result, also in the background", async () => {
   const inner = memoryStore();
-  let release = () => {};
+  let newestWrite = deferred();
   const store: ObjectStore = {
     ...inner,
     async put(...args) {
-      await new Promise<void>((resolve) => (release = resolve));
+      newestWrite = deferred();
+      await newestWrite.promise;
       return inner.put(...args);
     },
   };
   let runs = 0;
   const one = createCache({ store, write: "background" });
   const two = createCache({ store: inner });
-  const here = one.wrap(() => ++runs, { name: "shared" });
-  const there = two.wrap(() => -1, { name: "shared" });
+  const runHere = one.wrap(() => ++runs, { name: "shared" });
+  const runThere = two.wrap(() => -1, { name: "shared" });
 
-  await here();
+  await runHere();
   const settle = async () => {
     const flushed = one.flush();
     await vi.waitUntil(async () => {
-      release();
+      newestWrite.resolve();
       return Promise.race([flushed.then(() => true), new Promise((resolve) => setTimeout(() => resolve(false), 5))]);
     });
   };
   await settle();
-  expect(await there()).toBe(1);
+  expect(await runThere()).toBe(1);
 
-  expect(await here.refresh()).toBe(2);
+  expect(await runHere.refresh()).toBe(2);
   // The other tab asks while the write is under way, and keeps what it gets: until it is told.
   await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(await there()).toBe(1);
+  expect(await runThere()).toBe(1);
   await settle();
-  await vi.waitFor(async () => expect(await there()).toBe(2));
+  await vi.waitFor(async () => expect(await runThere()).toBe(2));
   await one.close();
   await two.close();
 });

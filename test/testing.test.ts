@@ -1,14 +1,27 @@
 import { BucketCacheError, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { type Fault, faultyStore, storeConformance } from "bucketcache/testing";
+import { s3Store } from "bucketcache/s3";
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { readAll } from "../src/base/body.js";
 import { utf8 } from "../src/base/bytes.js";
+import type { Bytes, BucketSigner, FoundObject, WrittenObject } from "../src/types.js";
+import { devBucket, type Bucket } from "./support/handler.js";
+import { startPresignServer, type PresignServer } from "./support/presign-server.js";
 
 const PLAIN = { contentType: "text/plain", metadata: {} };
 
-type Get = Awaited<ReturnType<ObjectStore["get"]>>;
-type Found = Exclude<Get, "not-modified" | undefined>;
+let bucket: Bucket & { stop(): Promise<void> };
+let presignServer: PresignServer;
+beforeAll(async () => {
+  bucket = await devBucket();
+  presignServer = await startPresignServer(bucket);
+});
+afterAll(async () => {
+  await presignServer.stop();
+  await bucket.stop();
+});
 
 /** A store in memory of which some methods are replaced. */
 function mutant(change: (good: ObjectStore) => Partial<ObjectStore>): () => Promise<ObjectStore> {
@@ -19,7 +32,7 @@ function mutant(change: (good: ObjectStore) => Partial<ObjectStore>): () => Prom
 }
 
 /** A store that changes what get returns. */
-const reading = (change: (found: Found) => Partial<Found>): (() => Promise<ObjectStore>) =>
+const reading = (change: (found: FoundObject) => Partial<FoundObject>): (() => Promise<ObjectStore>) =>
   mutant((good) => ({
     async get(key, options) {
       const found = await good.get(key, options);
@@ -27,17 +40,54 @@ const reading = (change: (found: Found) => Partial<Found>): (() => Promise<Objec
     },
   }));
 
+/** A store that tells more, or something else, of a write. */
+const writing = (
+  change: (written: WrittenObject, key: string) => Partial<WrittenObject>,
+): (() => Promise<ObjectStore>) =>
+  mutant((good) => ({
+    async put(key, body, options) {
+      const written = await good.put(key, body, options);
+      return { ...written, ...change(written, key) };
+    },
+  }));
+
+/** A store with credentials whose signer does some things in another way. */
+function signing(change: (good: BucketSigner) => Partial<BucketSigner>): () => Promise<ObjectStore> {
+  return async () => {
+    const { signer, ...store } = s3Store(bucket);
+    if (signer === undefined) throw new Error("s3Store has no signer");
+    return { ...store, signer: { ...signer, ...change(signer) } };
+  };
+}
+
+/** A store behind a presign handler of which some methods are replaced. */
+function presigned(change: (good: ObjectStore) => Partial<ObjectStore>): () => Promise<ObjectStore> {
+  return async () => {
+    const good = presignServer.store();
+    return { ...good, ...change(good) };
+  };
+}
+
+/** Adds `bytes` to what a store in memory finds; `read` gets all bytes, and may return others. */
+const inOnePiece = (read: (all: Bytes, maxBytes: number) => Bytes): (() => Promise<ObjectStore>) =>
+  reading(({ body }) => ({ bytes: async (maxBytes) => read(await readAll(body, 1e9), maxBytes) }));
+
+function withinLimit(all: Bytes, maxBytes: number): Bytes {
+  if (all.byteLength > maxBytes) throw new BucketCacheError("ERR_TOO_LARGE", "too large");
+  return all;
+}
+
 async function bytesOf(body: unknown): Promise<Uint8Array> {
   return new Uint8Array(await new Response(body as ReadableStream).arrayBuffer());
 }
 
-/** The names of the promises that a store breaks, of those asked for. */
-async function broken(makeStore: () => Promise<ObjectStore>, asked = /./): Promise<string[]> {
+/** Runs the suite, and returns the names of the selected promises that a store breaks. */
+async function brokenPromises(makeStore: () => Promise<ObjectStore>, selected = /./): Promise<string[]> {
   const tests: [name: string, body: () => Promise<void> | void][] = [];
   storeConformance({ describe: (_, body) => body(), test: (name, body) => void tests.push([name, body]) }, makeStore);
   const names: string[] = [];
   for (const [name, body] of tests) {
-    if (!asked.test(name)) continue;
+    if (!selected.test(name)) continue;
     try {
       await body();
     } catch {
@@ -47,7 +97,7 @@ async function broken(makeStore: () => Promise<ObjectStore>, asked = /./): Promi
   return names;
 }
 
-const caught: Record<string, [makeStore: () => Promise<ObjectStore>, promise: RegExp]> = {
+const brokenStores: Record<string, [makeStore: () => Promise<ObjectStore>, promise: RegExp]> = {
   "loses metadata": [
     mutant((good) => ({ put: (k, b, o) => good.put(k, b, { ...o, metadata: {} }) })),
     /content type and metadata/,
@@ -298,32 +348,231 @@ const caught: Record<string, [makeStore: () => Promise<ObjectStore>, promise: Re
     },
     /cancelled/,
   ],
+  "reads other bytes by bytes than by body": [
+    inOnePiece((all, maxBytes) => withinLimit(all, maxBytes).map((byte) => byte ^ 1)),
+    /in one piece/,
+  ],
+  "reads less by bytes than was asked for": [
+    inOnePiece((all, maxBytes) => withinLimit(all, maxBytes).slice(0, 100)),
+    /in one piece/,
+  ],
+  "reads the whole object by bytes where a part was asked for": [
+    mutant((good) => ({
+      async get(key, options) {
+        const found = await good.get(key, options);
+        if (typeof found !== "object") return found;
+        return { ...found, bytes: async () => readAll(((await good.get(key)) as FoundObject).body, 1e9) };
+      },
+    })),
+    /in one piece/,
+  ],
+  "hands out its own bytes by bytes": [
+    () => {
+      const good = memoryStore();
+      const shared = new Map<string, Promise<Bytes>>();
+      return Promise.resolve({
+        ...good,
+        async get(key, options) {
+          const found = await good.get(key, options);
+          if (typeof found !== "object" || options?.range) return found;
+          if (!shared.has(found.etag)) shared.set(found.etag, readAll(found.body, 1e9));
+          return { ...found, bytes: () => shared.get(found.etag) as Promise<Bytes> };
+        },
+      } satisfies ObjectStore);
+    },
+    /in one piece/,
+  ],
+  "knows no limit of bytes": [inOnePiece((all) => all), /beyond the limit/],
+  "cuts bytes off at the limit": [inOnePiece((all, maxBytes) => all.slice(0, maxBytes)), /beyond the limit/],
+  "calls a body beyond the limit by another code": [
+    inOnePiece((all, maxBytes) => {
+      if (all.byteLength > maxBytes) throw new BucketCacheError("ERR_STORE", "too large");
+      return all;
+    }),
+    /beyond the limit/,
+  ],
+  "tells another time of a write than head": [
+    writing(() => ({ lastModified: new Date(Date.now() - 3_600_000) })),
+    /time of the write/,
+  ],
+  "tells no valid time of a write": [writing(() => ({ lastModified: new Date(NaN) })), /time of the write/],
+  "tells the time of a write as a number": [
+    writing(() => ({ lastModified: Date.now() as unknown as Date })),
+    /time of the write/,
+  ],
+  "tells another end of an entry than head": [
+    writing(() => ({ expiresAt: Date.now() / 1_000 + 60 })),
+    /end of the entry/,
+  ],
+  "tells the end of an entry in milliseconds": [
+    writing(() => ({ expiresAt: Date.now() + 3_600_000 })),
+    /end of the entry/,
+  ],
+  "says that it makes metadata of entries, and does not": [mutant(() => ({ stampsEntries: true })), /stampsEntries/],
+  "says by a word that it makes metadata of entries": [
+    mutant(() => ({ stampsEntries: "yes" as unknown as boolean })),
+    /stampsEntries/,
+  ],
+  "makes entries that do not end as was asked": [
+    presigned((good) => ({
+      put: (key, body, { metadata: { expires_at: _, ...metadata }, ...options }) =>
+        good.put(key, body, { ...options, metadata }),
+    })),
+    /stampsEntries/,
+  ],
+  "makes entries of another codec": [
+    presigned((good) => ({
+      put: (key, body, { metadata, ...options }) =>
+        good.put(key, body, {
+          ...options,
+          metadata: { ...metadata, entry: (metadata["entry"] ?? "").replace("codec=json", "codec=text") },
+        }),
+    })),
+    /stampsEntries/,
+  ],
+  "fails to prepare": [
+    mutant(() => ({
+      prepare() {
+        throw new Error("not now");
+      },
+    })),
+    /prepares/,
+  ],
+  "deletes by prepare": [
+    mutant((good) => ({
+      prepare(keys) {
+        for (const key of keys) void good.delete(key);
+      },
+    })),
+    /prepares/,
+  ],
+  "remembers by prepare what is absent": [
+    mutant((good) => {
+      const absent = new Set<string>();
+      return {
+        prepare: (keys) => keys.forEach((key) => key.endsWith("absent") && absent.add(key)),
+        get: async (key, options) => (absent.has(key) ? undefined : good.get(key, options)),
+      };
+    }),
+    /prepares/,
+  ],
+  "makes its caller wait for prepare": [
+    mutant(() => ({ prepare: (() => Promise.resolve()) as unknown as () => void })),
+    /prepares/,
+  ],
+  "tells its time in seconds": [mutant(() => ({ now: () => Date.now() / 1_000 })), /time by now/],
+  "tells another time than its answers": [mutant(() => ({ now: () => Date.now() + 3_600_000 })), /time by now/],
+  "tells a time that is none": [mutant(() => ({ now: () => NaN })), /time by now/],
+  "tells its time as a Date": [mutant(() => ({ now: () => new Date() as unknown as number })), /time by now/],
+  "signs requests for another object": [
+    signing((good) => ({ sign: (request, life) => good.sign({ ...request, key: `${request.key}x` }, life) })),
+    /a GET that reads/,
+  ],
+  "encodes keys twice before it signs": [
+    signing((good) => ({
+      sign: (request, life) => good.sign({ ...request, key: encodeURI(request.key) }, life),
+    })),
+    /a GET that reads/,
+  ],
+  "signs for another time than was asked": [
+    signing((good) => ({ sign: (request) => good.sign(request, 3_600) })),
+    /a GET that reads/,
+  ],
+  "tells the end of a signature in milliseconds": [
+    signing((good) => ({
+      async sign(request, life) {
+        const signed = await good.sign(request, life);
+        return { ...signed, expiresAt: signed.expiresAt * 1_000 };
+      },
+    })),
+    /a GET that reads/,
+  ],
+  "begins uploads without their headers": [
+    signing((good) => ({ createUpload: (key) => good.createUpload(key, {}) })),
+    /upload in parts/,
+  ],
+  "lists no parts": [signing(() => ({ listParts: async () => [] })), /upload in parts/],
+  "writes an object before its upload is completed": [
+    signing((good) => ({
+      async listParts(key, uploadId) {
+        const parts = await good.listParts(key, uploadId);
+        if (parts.length > 0) await good.completeUpload(key, uploadId, parts, {});
+        return parts;
+      },
+    })),
+    /upload in parts/,
+  ],
+  "lists the parts of an upload that was aborted": [
+    signing(() => ({ listParts: async () => [] })),
+    /abort of an upload/,
+  ],
+  "leaves uploads that are aborted": [signing(() => ({ abortUpload: async () => {} })), /abort of an upload/],
+  "fails to abort an upload that has ended": [
+    signing((good) => ({
+      async abortUpload(key, uploadId) {
+        await good.listParts(key, uploadId);
+        await good.abortUpload(key, uploadId);
+      },
+    })),
+    /abort of an upload/,
+  ],
+  "lists pages of the whole bucket": [
+    signing((good) => ({ listPage: (_prefix, cursor) => good.listPage("", cursor) })),
+    /a page of the objects/,
+  ],
+  "lists sizes as text": [
+    signing((good) => ({
+      async listPage(prefix, cursor) {
+        const page = await good.listPage(prefix, cursor);
+        return { ...page, objects: page.objects.map((object) => ({ ...object, size: `${object.size}` as never })) };
+      },
+    })),
+    /a page of the objects/,
+  ],
+  "tells of no second page": [
+    signing((good) => ({
+      listPage: async (prefix, cursor) => ({ ...(await good.listPage(prefix, cursor)), cursor: undefined }),
+    })),
+    /more than a thousand/,
+  ],
 };
 
 describe("storeConformance", () => {
   test("passes a store that keeps every promise, one with fewer methods, and one that ignores ifMatch on delete", async () => {
-    expect(await broken(async () => memoryStore())).toEqual([]);
+    expect(await brokenPromises(async () => memoryStore())).toEqual([]);
     const lenient = mutant((good) => ({ delete: (key, { ifMatch: _, ...o } = {}) => good.delete(key, o) }));
-    expect(await broken(lenient, /delete/)).toEqual([]);
+    expect(await brokenPromises(lenient, /delete/)).toEqual([]);
     const minimal = async (): Promise<ObjectStore> => {
       const { deleteMany: _, ...rest } = memoryStore();
       return rest;
     };
-    expect(await broken(minimal, /delete/)).toEqual([]);
+    expect(await brokenPromises(minimal, /delete/)).toEqual([]);
+    const maximal = mutant((good) => ({
+      async get(key, options) {
+        const found = await good.get(key, options);
+        if (typeof found !== "object") return found;
+        const { body } = found;
+        return { ...found, bytes: async (maxBytes) => readAll(body, maxBytes) };
+      },
+      prepare() {},
+      now: () => Date.now(),
+      stampsEntries: false,
+    }));
+    expect(await brokenPromises(maximal)).toEqual([]);
   }, 60_000);
 
   test("may be given the same store each time, and leaves it as it was", async () => {
     const store = memoryStore();
     await store.put("conformance/mine", utf8("x"), PLAIN);
-    expect(await broken(async () => store)).toEqual([]);
+    expect(await brokenPromises(async () => store)).toEqual([]);
     const keys: string[] = [];
     for await (const { key } of store.list("")) keys.push(key);
     expect(keys).toEqual(["conformance/mine"]);
   }, 60_000);
 
-  for (const [name, [makeStore, promise]] of Object.entries(caught)) {
+  for (const [name, [makeStore, promise]] of Object.entries(brokenStores)) {
     test(`catches a store that ${name}`, async () => {
-      expect(await broken(makeStore, promise)).not.toEqual([]);
+      expect(await brokenPromises(makeStore, promise)).not.toEqual([]);
     }, 60_000);
   }
 });
@@ -336,11 +585,11 @@ describe("faultyStore", () => {
   };
   const bodyOf = async (store: ObjectStore, key: string): Promise<string> => {
     const found = await store.get(key);
-    return Buffer.from(await bytesOf((found as Found).body)).toString();
+    return Buffer.from(await bytesOf((found as FoundObject).body)).toString();
   };
 
   test("keeps every promise of the store while there is no fault", async () => {
-    expect(await broken(async () => faultyStore(memoryStore()))).toEqual([]);
+    expect(await brokenPromises(async () => faultyStore(memoryStore()))).toEqual([]);
   }, 60_000);
 
   test("fails each operation that a fault names, as a store that is down, and no other", async () => {
@@ -419,7 +668,7 @@ describe("faultyStore", () => {
   test("waits before it answers, and an abort ends the wait", async () => {
     vi.useFakeTimers();
     try {
-      const store = await filled([{ delay: 5_000 }]);
+      const store = await filled([{ delayMs: 5_000 }]);
       let answered = false;
       const head = store.head("a").then(() => (answered = true));
       await vi.advanceTimersByTimeAsync(4_999);
@@ -437,17 +686,17 @@ describe("faultyStore", () => {
   });
 
   test("breaks a body off after so many bytes, which arrive, with an error", async () => {
-    const store = await filled([{ operation: "get", truncate: 4 }]);
-    const reader = ((await store.get("a")) as Found).body.getReader();
+    const store = await filled([{ operation: "get", truncateAfterBytes: 4 }]);
+    const reader = ((await store.get("a")) as FoundObject).body.getReader();
     const first = await reader.read();
     expect(Buffer.from(first.value as Uint8Array).toString()).toBe("0123");
     await expect(reader.read()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: "a" });
 
     const error = new Error("mine");
-    store.faults.splice(0, 1, { truncate: 0, error });
+    store.faults.splice(0, 1, { truncateAfterBytes: 0, error });
     await expect(bodyOf(store, "a")).rejects.toBe(error);
     // Only a longer body is broken, and only that of a get.
-    store.faults.splice(0, 1, { truncate: 10 });
+    store.faults.splice(0, 1, { truncateAfterBytes: 10 });
     expect(await bodyOf(store, "a")).toBe("0123456789");
     await store.put("a", utf8("x"), PLAIN);
   });
@@ -458,13 +707,13 @@ describe("faultyStore", () => {
     const fast: ObjectStore = {
       ...inner,
       get: async (key, options) => ({
-        ...((await inner.get(key, options)) as Found),
+        ...((await inner.get(key, options)) as FoundObject),
         bytes: async () => utf8("0123456789"),
       }),
     };
     const store = faultyStore(fast);
     expect("bytes" in ((await store.get("a")) as object)).toBe(true);
-    store.faults.push({ truncate: 1 });
+    store.faults.push({ truncateAfterBytes: 1 });
     expect("bytes" in ((await store.get("a")) as object)).toBe(false);
     await expect(bodyOf(store, "a")).rejects.toThrow();
   });

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { child, childText, escapeXml, parseXml, type XmlElement } from "../src/s3/xml.js";
+import { child, childText, parseXml, type XmlElement } from "../src/s3/xml.js";
+import { escapeXml } from "../src/s3/xml-text.js";
 
-// What XML 1.0 allows in text.
+// Text of characters that XML 1.0 allows.
 const text = fc
   .string({ unit: "grapheme" })
   .filter((value) => !/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.test(value));

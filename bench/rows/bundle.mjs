@@ -1,4 +1,4 @@
-/** What a page downloads, as the project's own check measures it. */
+/** Bytes that a page downloads, as the project's own check measures them. */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";

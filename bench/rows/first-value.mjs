@@ -10,7 +10,7 @@ const KEY = "first/value";
 
 /** @param {{ script: string, place: import("../harness.mjs").Place }} params @returns {import("../harness.mjs").Side} */
 const processSide = ({ script, place }) => ({
-  // What counts is the time within the new process, from its start to the value in hand.
+  // The time that counts is that within the new process, from its start to the value in hand.
   async sample() {
     const file = fileURLToPath(new URL(`../scripts/${script}.mjs`, import.meta.url));
     const env = { ...process.env, BENCH_PLACE: JSON.stringify(place) };

@@ -1,4 +1,4 @@
-/** What a call costs whose result is in memory. */
+/** Cost of a call whose result is in memory. */
 import { fastest, figure, judge, randomNumbers } from "../harness.mjs";
 import { barPlot } from "../plot.mjs";
 

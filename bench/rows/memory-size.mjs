@@ -1,4 +1,4 @@
-/** What 100,000 entries weigh, and how many of a million calls find theirs. */
+/** Weight of 100,000 entries, and how many of a million calls find theirs. */
 import { figure, judge, randomNumbers } from "../harness.mjs";
 
 const ENTRIES = 100_000;

@@ -67,7 +67,7 @@ const labelled = (found, suffix) =>
   Object.fromEntries(Object.entries(found).map(([name, stats]) => [name + suffix, stats]));
 
 const OURS = "bucketcache";
-/** What the transports below us and the rivals cost on their own: no client can do with less. */
+/** Names of the bare transports below us and the rivals: no client can cost less. */
 const FLOOR = "node:http, signed before";
 const FLOOR_ON_BUN = "fetch, signed before";
 

@@ -138,7 +138,7 @@ async function drain(stream, size) {
   if (read !== size) throw new Error(`read ${read} bytes`);
 }
 
-/** What the downloads read. @param {Params} params @param {string} key */
+/** Puts the object that the downloads read. @param {Params} params @param {string} key */
 async function fill(params, key) {
   const cache = await ours(params);
   await cache.set(key, streamOf(params.size));

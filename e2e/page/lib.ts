@@ -1,4 +1,4 @@
-/** What tests find in the page as `lib`. */
+/** Helpers that tests find in the page as `lib`. */
 import { createCache, isBucketCacheError, type Cache, type CacheOptions, type Grant } from "bucketcache";
 import { presignedStore } from "bucketcache/presigned";
 
@@ -20,7 +20,7 @@ export function openGrants(grants: readonly Grant[]): Cache {
   return createCache({ store: presignedStore({ grants }), prefix: "", memory: false });
 }
 
-/** How a call ended: its value, or what is to be known of its error. */
+/** Returns the value that a call resolves to, or the code and message of its error. */
 export async function outcome<T>(call: Promise<T>): Promise<{ value?: T; code?: string; message?: string }> {
   try {
     return { value: await call };
@@ -59,7 +59,7 @@ export async function sha256(body: BodyInit): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What this page believes the time to be is wrong from now on. */
+/** Makes the clock of this page wrong by so many hours from now on. */
 export function shiftClock(hours: number): void {
   const Right = Date;
   const now = (): number => Right.now() + hours * 3_600_000;

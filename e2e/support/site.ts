@@ -1,17 +1,20 @@
 /** The site of the library's own tests: its page, a presign handler, and a bucket behind a proxy that may misbehave. */
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { HeadObjectCommand, ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 import { createCache, type Cache, type CacheOptions } from "bucketcache";
 import { createPresignHandler, toNodeListener, type PresignHandlerOptions } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
 import { serveFiles } from "../../examples/playground/files.mjs";
+import { makeBucket, type TestBucket } from "../../test/support/bucket.js";
 import type { Bucket } from "../../test/support/handler.js";
 import { signedBy, type Signs } from "../../test/support/signers.js";
 import { startProxy, type FaultProxy, type Passed } from "../../test/support/proxy.js";
 import { PAGE } from "./setup.js";
 
 export interface Site {
-  /** Of the page. */
+  /** Address of the page. */
   url: string;
   /** In front of the bucket, as pages see it. */
   proxy: FaultProxy;
@@ -30,10 +33,67 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function startSite(
+export interface SiteOptions extends Partial<PresignHandlerOptions> {
+  signs?: Signs;
+}
+
+/** A site and its bucket, which all tests of a file or of a `describe` use. */
+export interface SharedSite {
+  site: Site;
+  bucket: TestBucket;
+  /** Whether the bucket holds an entry of this key. */
+  hasObject(key: string): Promise<boolean>;
+  /** Uploads of this key that were begun, and neither completed nor aborted. */
+  countOpenUploads(key: string): Promise<number>;
+}
+
+/** Registers the start and the end of a site on a bucket of its own. It is reset before each test. */
+export function sharedSite(options: SiteOptions = {}, open: () => Promise<TestBucket> = makeBucket): SharedSite {
+  const [site, bucket] = [{} as Site, {} as TestBucket];
+  beforeAll(async () => {
+    Object.assign(bucket, await open());
+    await startSite(bucket.options, options, site);
+  });
+  afterAll(async () => {
+    await site.close?.();
+    await bucket.remove?.();
+  });
+  beforeEach(() => site.reset());
+  return {
+    site,
+    bucket,
+    hasObject: (key) =>
+      bucket.client.send(new HeadObjectCommand({ Bucket: bucket.bucket, Key: `cache/${key}` })).then(
+        () => true,
+        () => false,
+      ),
+    async countOpenUploads(key) {
+      // MinIO lists the uploads of one object, by its whole key.
+      const command = new ListMultipartUploadsCommand({ Bucket: bucket.bucket, Prefix: `cache/${key}` });
+      return (await bucket.client.send(command)).Uploads?.length ?? 0;
+    },
+  };
+}
+
+/** Runs work with a further site on the same bucket, whose handler has other options. */
+export async function withSite(
+  bucket: TestBucket,
+  options: SiteOptions,
+  work: (site: Site) => Promise<void>,
+): Promise<void> {
+  const site = await startSite(bucket.options, options);
+  try {
+    await work(site);
+  } finally {
+    await site.close();
+  }
+}
+
+/** Starts a site. Its members are put into `site`, for those who need the object before it is started. */
+async function startSite(
   bucket: Bucket,
-  options: Partial<PresignHandlerOptions> = {},
-  signs: Signs = "keys",
+  { signs = "keys", ...options }: SiteOptions,
+  site: Site = {} as Site,
 ): Promise<Site> {
   const proxy = await startProxy(bucket.endpoint);
   const caches: Cache[] = [];
@@ -51,7 +111,7 @@ export async function startSite(
     }
     return handler(request);
   });
-  const http: Server = createServer((request, response) => {
+  const http = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     if (pathname !== "/presign") void files(pathname, request, response);
     else if (site.isCut) response.destroy();
@@ -59,7 +119,7 @@ export async function startSite(
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
 
-  const site: Site = {
+  return Object.assign<Site, Site>(site, {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/`,
     proxy,
     batches: [],
@@ -87,8 +147,7 @@ export async function startSite(
       await new Promise((resolve) => http.close(resolve));
       await proxy.close();
     },
-  };
-  return site;
+  });
 }
 
 /** The handler's own requests (create, complete, abort, list) go through the proxy as well. */

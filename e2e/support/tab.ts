@@ -9,7 +9,7 @@ export interface Tab {
   run<T, A>(code: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
 }
 
-/** What failed tests leave to look at; ignored by git. */
+/** Folder for screenshots and traces of failed tests; git ignores it. */
 export const KEPT = join(import.meta.dirname, "../../test-results");
 
 /** A page that is so broken that nothing can be kept of it must not hide why the test failed. */

@@ -76,7 +76,7 @@ async function ask({ name, args, title }, { cache, bucket, worker, screen, signa
       { label: "another process", call: second.call },
       { label: "same process", call: third.call },
     ];
-    // What the first call took is kept too: in a warm bucket there is nothing else to compare with.
+    // The duration of the first call is kept too: in a warm bucket there is nothing else to compare with.
     const key = `first-calls/${name}`;
     if (first.call.answeredBy === "function") await cache.set(key, first.call, { ttl: "1d" });
     else {

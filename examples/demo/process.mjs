@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 /** @typedef {import("./worker.mjs").Job} Job */
 
-/** What a worker process reports as failed: its message and code, without the stack of another process. */
+/** A failure that a worker process reports: its message and code, without the stack of another process. */
 export class WorkerError extends Error {
   /** @param {{ name?: string, message: string, code?: string }} error */
   constructor({ name, message, code }) {

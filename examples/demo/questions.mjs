@@ -33,7 +33,7 @@ export function cachedQuestions(cache, places) {
 export const DENSEST = { radiusKm: 75, count: 1_000 };
 
 /**
- * What the demo asks.
+ * Questions that the demo asks.
  *
  * @type {readonly { name: QuestionName, args: readonly unknown[], title: string }[]}
  */

@@ -1,5 +1,5 @@
 /**
- * What the demo prints. Pure: values in, text out, at most 80 columns wide.
+ * Output of the demo. Pure: values in, text out, at most 80 columns wide.
  *
  * @typedef {object} Measurement one call as it was measured
  * @property {"function" | "bucket" | "memory"} answeredBy

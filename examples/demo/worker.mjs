@@ -134,7 +134,7 @@ async function download() {
 }
 
 /**
- * What is known of a transfer so far.
+ * Progress of a transfer so far.
  *
  * @typedef {object} Transfer
  * @property {number} done from 0 to 1

@@ -1,4 +1,4 @@
-/** What every example in this folder grants, and to whom. The servers beside it differ only in how they are reached. */
+/** The rules that every example in this folder grants by. The servers beside it differ only in how they are reached. */
 import { createPresignHandler } from "bucketcache/handler";
 import { s3Store } from "bucketcache/s3";
 

@@ -10,7 +10,7 @@ const MOST_BYTES = 4_096;
 
 /**
  * The server's own side of the playground: the same cached functions as in the page, called in a process of their own,
- * with that process' memory and the server's credentials. What the two share is the bucket, and nothing else.
+ * with that process' memory and the server's credentials. The two share the bucket and nothing else.
  *
  * @param {object} options
  * @param {import("../demo/bucket.mjs").Bucket} options.bucket
@@ -44,7 +44,7 @@ export function openApi({ bucket, store, info }) {
       });
       return { status: 200, body: result };
     } catch (error) {
-      // What the process reports it has survived; one that has died is replaced at the next call.
+      // A process that reports an error has survived it. One that has died is replaced at the next call.
       if (!(error instanceof WorkerError)) worker = undefined;
       const { message, code } = /** @type {{ message: string, code?: string }} */ (error);
       return { status: 502, body: { error: message, code } };

@@ -1,6 +1,6 @@
 /**
- * What may be asked in the playground, by the page and of the server: arguments that take seconds, not minutes. Runs in
- * Node and in browsers.
+ * Questions that the playground allows, in the page and on the server: their arguments take seconds, not minutes. The
+ * module runs in Node and in browsers.
  *
  * @typedef {import("../demo/questions.mjs").QuestionName} QuestionName
  */

@@ -1,8 +1,8 @@
 import { PREFIX } from "../demo/bucket.mjs";
 
 /**
- * What a bucket must allow before pages may use it: the rule in the form that the console and `aws s3api put-bucket-cors`
- * take.
+ * Returns the CORS rules that a bucket needs before pages may use it, in the form that the console and
+ * `aws s3api put-bucket-cors` take.
  *
  * @param {readonly string[]} origins of the pages
  */
@@ -20,7 +20,7 @@ export function corsRules(origins) {
   ];
 }
 
-/** What removes the parts of uploads that a closed tab leaves behind. */
+/** Returns the rules that remove parts of uploads that a closed tab leaves behind. */
 export function lifecycleRules() {
   return [
     {

@@ -10,7 +10,7 @@ import { serveFiles } from "./files.mjs";
 /** One upload, in bytes. */
 const MAX_BYTES = 512 * 2 ** 20;
 
-/** What pages may write: uploads, the note that tabs share, and results of the functions that they call. */
+/** Prefixes that pages may write: uploads, the note that tabs share, and results of the functions that they call. */
 const WRITABLE = ["uploads/", "notes/", "neighbours/", "densest-regions/", "country-report/", "round-trip/"];
 
 /**

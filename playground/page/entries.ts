@@ -28,7 +28,7 @@ export function startEntries(session: Session): void {
   byId("reload", HTMLButtonElement).addEventListener("click", () => void show(session));
   byId("clear", HTMLButtonElement).addEventListener("click", () => void clear(session));
   setInterval(countDown, 1_000);
-  // What the server or a job has written is seen when somebody comes back to look.
+  // Entries that the server or a job has written appear when the visitor comes back to this tab.
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) soon();
   });

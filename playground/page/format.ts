@@ -16,7 +16,7 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** What is left of a life, in its two largest units. */
+/** Formats the remaining lifetime in its two largest units. */
 export function formatCountdown(seconds: number): string {
   const whole = Math.max(0, Math.ceil(seconds));
   const units: [number, string][] = [

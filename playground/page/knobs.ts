@@ -1,4 +1,4 @@
-/** What the visitor has set: how entries are stored, and what goes wrong. */
+/** Settings of the visitor: how entries are stored, and what goes wrong. */
 import { byId } from "./dom.js";
 import { Emitter } from "./emitter.js";
 
@@ -38,7 +38,7 @@ form.addEventListener("change", ({ target }) => {
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 
-/** What the page believes the time to be is wrong from now on, by hours. */
+/** Makes the clock of the page wrong by the chosen hours from now on. */
 function skewClock(): void {
   const hours = Number(chosen("skew"));
   Date.now = hours === 0 ? realNow : () => realNow() + hours * 3_600_000;

@@ -7,7 +7,7 @@ export interface Exchange {
   /** The presign handler, or the bucket. */
   to: "handler" | "bucket";
   method: string;
-  /** What it is about: for the handler, each operation and key of the batch. */
+  /** Operations and keys that the request is about: for the handler, those of the whole batch. */
   subjects: readonly { operation: string; key: string }[];
   /** `performance.now()` */
   startedAt: number;

@@ -10,7 +10,7 @@ export interface Call {
 
 interface Question {
   title: string;
-  /** What is chosen for it. */
+  /** The kind of argument that the visitor chooses. */
   choice: "country" | "radius";
   preset: string;
   args(choice: string): [unknown];
@@ -48,7 +48,7 @@ export interface Choice {
   label: string;
 }
 
-/** What may be chosen for a question. */
+/** Returns the arguments that the visitor may choose for a question. */
 export function choicesOf(name: QuestionName, countries: Record<string, number>): Choice[] {
   if (QUESTIONS[name].choice === "radius") {
     return RADII_KM.map((radius) => ({ value: String(radius), label: `within ${radius} km` }));

@@ -1,10 +1,10 @@
-/** What the page asks of its own server, beside grants. */
+/** Requests of the page to its own server, apart from those for grants. */
 import type { Call } from "./questions.js";
 
 export interface Info {
   bucket: string;
   endpoint: string;
-  /** Of all object keys of the playground. */
+  /** Prefix of all object keys of the playground. */
   prefix: string;
   /** Bytes of the largest upload. */
   maxBytes: number;
@@ -14,7 +14,7 @@ export interface Info {
   now: number;
 }
 
-/** What a call of a function on the server took. */
+/** Measurements of a function call on the server. */
 export interface ServerCall {
   answeredBy: "function" | "bucket" | "memory";
   ms: number;

@@ -1,6 +1,6 @@
 import type { ListedObject } from "bucketcache";
 
-/** What is shown of an entry: the listing, and what its metadata tell. */
+/** An entry as the page shows it: its line of the listing, and facts from its metadata. */
 export interface Shown extends ListedObject {
   contentType: string;
   /** Unix seconds; undefined: never. */

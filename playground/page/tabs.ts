@@ -1,6 +1,6 @@
 /**
- * What tabs of the playground tell each other, so that they can show it. The library has its own way to make the memory
- * of other tabs forget; this one only says when to look again.
+ * Messages between tabs of the playground, so that each shows changes of the others. The library makes the
+ * memory of other tabs forget by itself; these messages only say when to look again.
  */
 import { Emitter } from "./emitter.js";
 

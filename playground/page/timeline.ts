@@ -70,7 +70,7 @@ interface Place {
   to: number;
 }
 
-/** What the lane did, where its bars leave room: after the last one if possible. */
+/** Writes beside the bars of a lane what it did and for how long: after the last bar if there is room. */
 function labelOf(own: readonly Span[], { y, x, total, from, to }: Place): SVGTextElement {
   const busy = own.reduce((sum, { startedAt, endedAt }) => sum + (endedAt ?? total) - startedAt, 0);
   const last = own[own.length - 1]?.label ?? "";

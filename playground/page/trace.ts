@@ -1,4 +1,4 @@
-/** What one call did, as spans of time: put together from the events of the cache and from what the network saw. */
+/** The work of one call, as spans of time: put together from the events of the cache and from what the network saw. */
 import { onExchange, type Exchange } from "./network.js";
 import type { Session } from "./session.js";
 
@@ -24,7 +24,7 @@ export interface Trace {
 
 export interface Watch {
   trace: Trace;
-  /** Who answered, as far as the cache told. */
+  /** The layer that answered, as far as events of the cache tell. */
   readonly answeredBy: "memory" | "bucket" | "function" | undefined;
   end(): void;
 }

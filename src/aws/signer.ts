@@ -9,7 +9,7 @@
 import type { StoreClock } from "../base/clock.js";
 import type { Signer } from "../s3/signing.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
-import { encodePath } from "../data/key.js";
+import { percentEncode, percentEncodePath } from "../base/percent.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "../base/sha256.js";
@@ -100,8 +100,8 @@ export class KeySigner implements Signer {
     const token = credentials.sessionToken;
     const query =
       `X-Amz-Algorithm=${ALGORITHM}&X-Amz-Content-Sha256=${PAYLOAD}` +
-      `&X-Amz-Credential=${escape(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifetime}` +
-      `${token === undefined ? "" : `&X-Amz-Security-Token=${escape(token)}`}&X-Amz-SignedHeaders=`;
+      `&X-Amz-Credential=${percentEncode(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifetime}` +
+      `${token === undefined ? "" : `&X-Amz-Security-Token=${percentEncode(token)}`}&X-Amz-SignedHeaders=`;
     const key = this.#dayKey(credentials, scope);
     return (this.#last = { second, credentials, region, lifetime, date, scope, key, query });
   }
@@ -127,17 +127,13 @@ export function endOf(now: number, lifetime: number, credentials: { expiration?:
 
 /** The path of an object, or of the bucket for an empty key, below the path of the bucket. */
 export function pathOf(base: string, key: string): string {
-  return key === "" ? base || "/" : `${base}/${encodePath(key)}`;
+  return key === "" ? base || "/" : `${base}/${percentEncodePath(key)}`;
 }
 
 /** Parameters, each behind an `&`, in the order in which they are signed: small letters come after `X-Amz-`. */
 export function queryString(query: Record<string, string> = {}): string {
   return Object.keys(query)
-    .map((name) => `&${escape(name)}=${escape(query[name]!)}`)
+    .map((name) => `&${percentEncode(name)}=${percentEncode(query[name]!)}`)
     .sort()
     .join("");
-}
-
-function escape(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }

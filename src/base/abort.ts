@@ -1,8 +1,8 @@
 const hubs = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Runs `abort` when the signal aborts, until the function that is returned is called. However many wait for one signal,
- * it has one listener: Node warns of a leak from eleven, and a hundred reads for one request are none.
+ * Runs `abort` when the signal aborts, until the returned function is called. A signal gets one listener, however many
+ * operations wait for it: Node warns of a leak from eleven on, and a hundred reads for one request are no leak.
  */
 export function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {
   if (signal === undefined) return () => {};
@@ -19,13 +19,13 @@ export function onAbort(signal: AbortSignal | undefined, abort: () => void): () 
     signal.addEventListener("abort", run, { once: true });
     hubs.set(signal, (hub = all));
   }
-  // Not the function itself, which may be added twice.
-  const own = (): void => abort();
-  hub.add(own);
-  return () => void hub.delete(own);
+  // A new function each time, because the same one may be added twice.
+  const listener = (): void => abort();
+  hub.add(listener);
+  return () => void hub.delete(listener);
 }
 
-/** What the work gives, or the signal's reason when that aborts first. The work itself goes on. */
+/** Settles as the work does, or rejects with the signal's reason when that aborts first. The work itself goes on. */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise<T>((resolve, reject) => {

@@ -1,9 +1,9 @@
-/** Bodies: streams of bytes, and their way from and to bytes. */
+/** Turns bodies into streams of bytes, and streams into bytes. */
 import { concat, toBytes, utf8 } from "./bytes.js";
 import { BucketCacheError } from "../errors.js";
 import type { Body, Bytes } from "../types.js";
 
-/** A stream of these bytes, in one chunk. */
+/** Returns a stream of these bytes, in one chunk. */
 export function toStream(bytes: Bytes): ReadableStream<Bytes> {
   return new ReadableStream({
     start(controller) {
@@ -39,7 +39,7 @@ export async function readAll(stream: ReadableStream<Uint8Array>, maxBytes: numb
   return concat(chunks);
 }
 
-/** What every limit on decoded or received bytes throws. */
+/** Makes the error of every limit on decoded or received bytes. */
 export function tooLarge(maxBytes: number): BucketCacheError {
   return new BucketCacheError(
     "ERR_TOO_LARGE",
@@ -48,10 +48,10 @@ export function tooLarge(maxBytes: number): BucketCacheError {
 }
 
 /**
- * Any body as a stream of bytes, which reads its source only when asked. Strings are encoded as UTF-8, also where a
- * surrogate pair is split between two of them. Cancelling it cancels the source; the source's errors pass unchanged.
+ * Returns any body as a stream of bytes, which reads its source only when it is read. Strings are encoded as UTF-8, also
+ * where a surrogate pair is split between two of them. Cancelling the stream cancels its source, whose errors pass unchanged.
  *
- * @throws TypeError when the body is none of these, or was read before.
+ * @throws TypeError when it is no body, or was read before.
  */
 export function bodyStream(body: Body): ReadableStream<Bytes> {
   const { next, end } = source(body);
@@ -93,7 +93,7 @@ interface Source {
   end(reason?: unknown): unknown;
 }
 
-// Told by their methods, not by `instanceof`: bodies come from other realms, polyfills and Node's own streams too.
+// Looks at methods, not at `instanceof`: bodies come from other realms, polyfills and Node's streams too.
 function source(body: Body): Source {
   let stream = body as ReadableStream<Uint8Array | string> | null;
   if (typeof (body as Blob).stream === "function") stream = (body as Blob).stream();

@@ -2,12 +2,12 @@ import type { Bytes } from "../types.js";
 
 let encoder: TextEncoder | undefined;
 
-/** The UTF-8 bytes of a text. */
+/** Returns the UTF-8 bytes of a text. */
 export function utf8(text: string): Bytes {
   return (encoder ??= new TextEncoder()).encode(text);
 }
 
-/** The same bytes as a plain `Uint8Array` over a plain `ArrayBuffer`: not a `Buffer`, not shared memory. Copies only where it must. */
+/** Returns the same bytes as a plain `Uint8Array` over a plain `ArrayBuffer`: no `Buffer`, no shared memory. Copies only where it must. */
 export function toBytes(chunk: Uint8Array): Bytes {
   if (chunk.constructor === Uint8Array && chunk.buffer instanceof ArrayBuffer) return chunk as Bytes;
   return chunk.buffer instanceof ArrayBuffer
@@ -15,7 +15,7 @@ export function toBytes(chunk: Uint8Array): Bytes {
     : new Uint8Array(chunk);
 }
 
-/** One array of all chunks. Always a copy that owns its whole buffer. */
+/** Joins chunks into one array, which is always a copy that owns its whole buffer. */
 export function concat(chunks: readonly Uint8Array[]): Bytes {
   let size = 0;
   for (const chunk of chunks) size += chunk.byteLength;
@@ -28,10 +28,10 @@ export function concat(chunks: readonly Uint8Array[]): Bytes {
   return all;
 }
 
-/** Base64 with padding. */
+/** Returns base64 with padding. */
 export function toBase64(bytes: Uint8Array): string {
   let binary = "";
-  // In slices: arguments live on the stack, which is small.
+  // Taken in slices, because arguments live on the stack, which is small.
   for (let i = 0; i < bytes.byteLength; i += 8_192) {
     binary += String.fromCharCode(...bytes.subarray(i, i + 8_192));
   }
@@ -39,7 +39,7 @@ export function toBase64(bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of a base64 text. Forgiving as `atob` is: padding may be missing.
+ * Returns the bytes of a base64 text. As with `atob`, padding may be missing.
  *
  * @throws DOMException `InvalidCharacterError` when it is not base64.
  */

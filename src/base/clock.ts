@@ -1,17 +1,17 @@
 import type { ObjectStore } from "../types.js";
 
-/** `Date` has whole seconds and travels: a smaller difference than this is no difference. Milliseconds. */
-const TOLERANCE = 2_000;
+/** A `Date` header has whole seconds and takes time to arrive, so a smaller difference than this counts as none. */
+const TOLERANCE_MS = 2_000;
 
 /**
- * The store's time. Entries expire by it, so that a client whose own clock is wrong neither serves what is over nor
- * drops what is not.
+ * Clock of the store. Entries expire by it, so that a client with a wrong clock neither serves an entry past its end nor
+ * drops one before it.
  */
 export class StoreClock {
   #offset = 0;
   #known = false;
 
-  /** Unix milliseconds, corrected. */
+  /** Returns Unix milliseconds, corrected. */
   now(): number {
     return Date.now() + this.#offset;
   }
@@ -22,9 +22,8 @@ export class StoreClock {
   }
 
   /**
-   * Learns from the `Date` of an answer. The two instants are local milliseconds.
-   *
-   * A response out of a cache (`age`) or a 304 may carry an old `Date` and teaches nothing.
+   * Learns from the `Date` of an answer. The two instants are local milliseconds. A response out of a cache (`age`) or a
+   * 304 may carry an old `Date`, and is ignored.
    */
   observe(
     dateHeader: string | undefined | null,
@@ -44,7 +43,7 @@ export class StoreClock {
   }
 
   #learn(offset: number, uncertainty: number): void {
-    this.#offset = Math.abs(offset) > TOLERANCE + uncertainty ? offset : 0;
+    this.#offset = Math.abs(offset) > TOLERANCE_MS + uncertainty ? offset : 0;
     this.#known = true;
   }
 }

@@ -3,7 +3,7 @@ import type { Duration } from "../types.js";
 const UNIT_SECONDS = { ms: 0.001, s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 } as const;
 
 /**
- * The seconds of a {@link Duration}. `Infinity` is allowed and means never.
+ * Returns the seconds of a {@link Duration}. `Infinity` is allowed and means never.
  *
  * @throws TypeError for anything that is not a positive length of time, naming `option`.
  */

@@ -2,8 +2,8 @@ import { BucketCacheError } from "../errors.js";
 import { isBrowser, isWorkerd } from "./runtime.js";
 
 /**
- * A part that is loaded when there is first work for it. Work begins in the order in which it was asked for; once the
- * part is there, at once. A part that cannot be loaded is `ERR_UNAVAILABLE`, and asked for again by the next who needs it.
+ * Makes a part that is loaded when there is first work for it. Work begins in the order in which it was asked for, and at
+ * once when the part is there. A part that cannot be loaded is `ERR_UNAVAILABLE`, and the next work tries again.
  */
 export function lazy<M>(load: () => Promise<M>): <T>(work: (part: M) => Promise<T>) => Promise<T> {
   let part: M | undefined;
@@ -12,7 +12,7 @@ export function lazy<M>(load: () => Promise<M>): <T>(work: (part: M) => Promise<
   return (work) => {
     if (part !== undefined && waiting === 0) return work(part);
     waiting++;
-    // On workerd no request may wait for what another began.
+    // On workerd no request may wait for a promise of another request.
     const loaded = isWorkerd() ? load() : (loading ??= load());
     return loaded.then(
       (found) => {
@@ -32,7 +32,7 @@ export function lazy<M>(load: () => Promise<M>): <T>(work: (part: M) => Promise<
   };
 }
 
-/** Begins to load a part in a page, where that takes a request, and what needs it mostly comes soon. */
+/** Begins to load a part in a page, where loading takes a request. Elsewhere this does nothing. */
 export function preload(part: (work: () => Promise<void>) => Promise<void>): void {
   if (isBrowser()) part(async () => undefined).catch(() => undefined);
 }

@@ -1,10 +1,10 @@
-/** Enough to hide the latency of a store, few enough for its connection limits and for memory. */
+/** Number of items in work at once: enough to hide the latency of a store, few enough for its connections and for memory. */
 const CONCURRENCY = 64;
 
 /**
- * Runs `work` on each item, many at a time, and waits for all.
+ * Runs `work` on each item, many at a time, and waits for all. After an error nothing new is begun.
  *
- * @throws the first error, after the others have ended; nothing new is begun after it
+ * @throws The first error, once the work in progress has ended.
  */
 export async function forEachPooled<T>(
   items: Iterable<T>,

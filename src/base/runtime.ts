@@ -1,6 +1,6 @@
 /**
- * What the runtime can do, detected in one place and when first asked: nothing runs at import.
- * `globalThis` is read each time, so that a page that installs a polyfill later is served too.
+ * Detects in one place what the runtime can do. Nothing runs at import, and `globalThis` is read each time, so that a page
+ * may install a polyfill later.
  */
 type NodeProcess = {
   versions?: Record<string, string | undefined>;
@@ -13,7 +13,7 @@ function nodeProcess(): NodeProcess | undefined {
   return (globalThis as { process?: NodeProcess }).process;
 }
 
-/** A Node built-in without an import of it, so that bundles for browsers and workers hold no `node:` specifier. */
+/** Returns a Node built-in without importing it, so that bundles for browsers and workers hold no `node:` specifier. */
 export function nodeBuiltin<T>(name: `node:${string}`): T | undefined {
   try {
     return nodeProcess()?.getBuiltinModule?.(name) as T | undefined;
@@ -23,24 +23,24 @@ export function nodeBuiltin<T>(name: `node:${string}`): T | undefined {
   }
 }
 
-/** True on Node itself; Bun and Deno have `process` too, and a faster `fetch` than their `node:http`. */
+/** Tells whether this is Node itself. Bun and Deno have `process` too, but a `fetch` that is faster than their `node:http`. */
 export function isNode(): boolean {
   const versions = nodeProcess()?.versions;
   return versions?.["node"] !== undefined && versions["bun"] === undefined && versions["deno"] === undefined;
 }
 
-/** True on Cloudflare's workerd, where I/O belongs to the request that began it. */
+/** Tells whether this is Cloudflare's workerd, where I/O belongs to the request that began it. */
 export function isWorkerd(): boolean {
   return (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent === "Cloudflare-Workers";
 }
 
-/** True in a page or a web worker: responses are filtered by CORS, and uploads cannot be streamed. */
+/** Tells whether this is a page or a web worker, where CORS filters responses and uploads cannot be streamed. */
 export function isBrowser(): boolean {
   const scope = globalThis as { document?: unknown; WorkerGlobalScope?: unknown };
   return (scope.document !== undefined || scope.WorkerGlobalScope !== undefined) && !isNode() && !isWorkerd();
 }
 
-/** Makes an error of the user's own code seen, where throwing it would end the process or disturb who is not to blame. */
+/** Reports an error of the user's code, where throwing it would end the process or disturb an innocent caller. */
 export function reportError(error: unknown): void {
   const { reportError: report } = globalThis as { reportError?: (error: unknown) => void };
   const process = nodeProcess();
@@ -48,7 +48,7 @@ export function reportError(error: unknown): void {
   else report?.(error);
 }
 
-/** An environment variable, where there is an environment and it may be read (Deno asks for permission). */
+/** Returns an environment variable, where there is an environment that may be read (Deno asks for permission). */
 export function environment(name: string): string | undefined {
   try {
     const value = nodeProcess()?.env?.[name];

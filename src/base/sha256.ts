@@ -1,4 +1,4 @@
-import { utf8 } from "./bytes.js";
+import { toBase64, utf8 } from "./bytes.js";
 import { nodeBuiltin } from "./runtime.js";
 import type { Bytes } from "../types.js";
 
@@ -63,9 +63,14 @@ function hex(bytes: ArrayBuffer): string {
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Base64 SHA-256, as `x-amz-checksum-sha256` takes it. */
-export async function checksum(body: Bytes): Promise<string> {
+/**
+ * Returns the SHA-256 of bytes, or of a text in UTF-8, in base64: as `x-amz-checksum-sha256` and the metadata of entries
+ * take it. Undefined where the platform has no `crypto.subtle` (plain-http pages other than localhost).
+ */
+export async function sha256Base64(data: Bytes | string): Promise<string | undefined> {
   const node = nodeBuiltin<NodeCrypto>("node:crypto");
-  if (node !== undefined) return node.createHash("sha256").update(body).digest("base64");
-  return btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest("SHA-256", body))));
+  if (node !== undefined) return node.createHash("sha256").update(data).digest("base64");
+  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
+  const bytes = typeof data === "string" ? utf8(data) : data;
+  return subtle && toBase64(new Uint8Array(await subtle.digest("SHA-256", bytes)));
 }

@@ -1,77 +1,58 @@
-/** What a cache does with many entries at once. */
+/** The operations of a cache on all entries below a prefix. Loaded when first needed. */
 import { untilAborted } from "../base/abort.js";
 import { isReserved, sanitizeName } from "../data/key.js";
-import type { Layers } from "./layers.js";
-import { forEachPooled } from "../base/pool.js";
 import type { CallOptions, ListedObject } from "../types.js";
-import { get } from "./entries.js";
-import { removeMany } from "./store/remove.js";
+import type { CacheState } from "./state.js";
+import { DELETE_BATCH, removeMany } from "./store/remove.js";
 
-/** Keys in one request to delete: what S3 takes. */
-const DELETE_BATCH = 1000;
-
-export async function getMany(layers: Layers, keys: readonly string[], options: CallOptions): Promise<unknown[]> {
-  const values = new Array<unknown>(keys.length).fill(undefined);
-  const { memory, settings } = layers;
-  settings.store.prepare?.(keys.filter((key) => memory?.peek(key) === undefined));
-  await forEachPooled(keys, async (key, index) => {
-    values[index] = await get(layers, key, options);
-  });
-  return values;
-}
-
-export function deleteMany(layers: Layers, keys: Iterable<string>, options: CallOptions): Promise<void> {
-  return forEachPooled(batches([...new Set(keys)]), (batch) => removeMany(layers, batch, options));
-}
+type ClearOptions = CallOptions & { prefix?: string; name?: string; all?: true };
 
 export async function* list(
-  layers: Layers,
+  { reporting, settings, store }: CacheState,
   { prefix: below = "", signal }: CallOptions & { prefix?: string },
 ): AsyncGenerator<ListedObject, undefined> {
-  const { prefix, store } = layers.settings;
+  const { prefix } = settings;
   signal?.throwIfAborted();
   try {
-    for await (const object of store.list(prefix + below, { signal })) {
-      if (!isReserved(prefix, object.key)) yield { ...object, key: layers.keyOf(object.key) };
+    for await (const object of store.objects.list(prefix + below, { signal })) {
+      if (!isReserved(prefix, object.key)) yield { ...object, key: reporting.keyOf(object.key) };
     }
   } catch (error) {
-    throw layers.failure(error, undefined, signal);
+    throw store.failure(error, undefined, signal);
   }
 }
 
-export async function clear(
-  layers: Layers,
-  options: CallOptions & { prefix?: string; name?: string; all?: true },
-): Promise<void> {
+export async function clear(state: CacheState, options: ClearOptions): Promise<void> {
+  const { concurrency, memory, settings } = state;
   const { signal } = options;
   const below = clearedPrefix(options);
   signal?.throwIfAborted();
-  const objectPrefix = layers.settings.prefix + below;
-  layers.forgetBelow(objectPrefix);
+  const objectPrefix = settings.prefix + below;
+  const forget = (): void => {
+    concurrency.supersedeBelow(objectPrefix);
+    memory.clear(objectPrefix);
+  };
+  forget();
   try {
-    // What is not written yet would not be listed.
-    await untilAborted(layers.order.pendingBelow(objectPrefix), signal);
+    // An entry that is not written yet would not be listed.
+    await untilAborted(concurrency.settledBelow(objectPrefix), signal);
     let batch: string[] = [];
-    for await (const { key } of list(layers, { prefix: below, signal })) {
-      batch.push(layers.settings.prefix + key);
+    for await (const { key } of list(state, { prefix: below, signal })) {
+      batch.push(settings.prefix + key);
       if (batch.length === DELETE_BATCH) {
-        await removeMany(layers, batch, options);
+        await removeMany(state, batch, options);
         batch = [];
       }
     }
-    if (batch.length > 0) await removeMany(layers, batch, options);
+    await removeMany(state, batch, options);
   } finally {
-    layers.forgetBelow(objectPrefix);
+    forget();
   }
 }
 
-function clearedPrefix({ prefix, name, all }: { prefix?: string; name?: string; all?: true } = {}): string {
+function clearedPrefix({ prefix, name, all }: ClearOptions = {}): string {
   if (all === true && prefix === undefined && name === undefined) return "";
   if (typeof name === "string" && prefix === undefined && all === undefined) return `${sanitizeName(name)}/`;
   if (typeof prefix === "string" && prefix !== "" && name === undefined && all === undefined) return prefix;
   throw new TypeError("clear needs either a name or a prefix; to delete every entry of this cache say { all: true }");
-}
-
-function* batches(keys: readonly string[]): Iterable<string[]> {
-  for (let i = 0; i < keys.length; i += DELETE_BATCH) yield keys.slice(i, i + DELETE_BATCH);
 }

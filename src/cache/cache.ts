@@ -1,11 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { untilAborted } from "../base/abort.js";
-import { isBody, snapshot } from "./encoding.js";
-import { lazy, preload } from "../base/lazy.js";
-import { Layers } from "./layers.js";
 import { forEachPooled } from "../base/pool.js";
-import { resolveEntry, resolveSettings } from "./settings.js";
-import { joinTabs } from "./concurrency/tabs.js";
+import { objectKey } from "../data/key.js";
 import type {
   Body,
   Bytes,
@@ -26,7 +22,17 @@ import type {
   Wrapped,
   WrapOptions,
 } from "../types.js";
-import { type Engine, Functions } from "./wrap.js";
+import { joinTabs } from "./concurrency/tabs.js";
+import { rare } from "./edges.js";
+import { get, getEntry, getOrSet, has } from "./entries.js";
+import { resolveEntry, resolveSettings } from "./settings.js";
+import { type CacheState, newState } from "./state.js";
+import { statsOf } from "./stats.js";
+import { isBody } from "./store/body.js";
+import { snapshot } from "./store/encode.js";
+import { remove, removeMany } from "./store/remove.js";
+import { setBody, setValue } from "./store/write.js";
+import { Functions } from "./wrap.js";
 
 /**
  * Makes a two-level cache: a bounded LRU in memory in front of a bucket.
@@ -41,27 +47,27 @@ import { type Engine, Functions } from "./wrap.js";
  * console.log(await square(12)); // 144
  * ```
  *
- * @throws TypeError that names the option which is wrong
+ * @throws TypeError that names the option which is wrong.
  */
 export function createCache(options: CacheOptions): Cache {
-  const layers = new Layers(resolveSettings(options));
-  preload(engine);
-  return new TwoLevelCache(layers);
+  return new TwoLevelCache(newState(resolveSettings(options)));
 }
 
-/** What works on the store: larger than all that is here, and not needed to start. */
-const engine: Engine = /* @__PURE__ */ lazy(() => import("./engine.js"));
-
 class TwoLevelCache implements Cache {
-  readonly #layers: Layers;
+  readonly #state: CacheState;
   readonly #functions: Functions;
   readonly #leaveTabs: () => void;
   #closed: Promise<void> | undefined;
 
-  constructor(layers: Layers) {
-    this.#layers = layers;
-    this.#functions = new Functions(layers, engine);
-    this.#leaveTabs = joinTabs(layers);
+  constructor(state: CacheState) {
+    this.#state = state;
+    this.#functions = new Functions(state);
+    this.#leaveTabs = joinTabs(state);
+  }
+
+  /** @throws TypeError for a key that stores refuse, or read as another key. */
+  #objectKey(key: string): string {
+    return objectKey(this.#state.settings.prefix, key);
   }
 
   wrap<F extends Function>(fn: F, options: WrapOptions<F>): Wrapped<F> {
@@ -72,39 +78,32 @@ class TwoLevelCache implements Cache {
     key: string,
     options: CallOptions & { schema?: StandardSchemaV1 } = {},
   ): Promise<T | undefined> {
-    const objectKey = this.#layers.objectKey(key);
-    return engine(({ get }) => get(this.#layers, objectKey, options)) as Promise<T | undefined>;
+    return get(this.#state, this.#objectKey(key), options) as Promise<T | undefined>;
   }
 
   async getEntry<T = unknown>(key: string, options: CallOptions = {}): Promise<Entry<T> | undefined> {
-    const objectKey = this.#layers.objectKey(key);
-    return engine(({ getEntry }) => getEntry(this.#layers, objectKey, options)) as Promise<Entry<T> | undefined>;
+    return getEntry(this.#state, this.#objectKey(key), options) as Promise<Entry<T> | undefined>;
   }
 
   async getStream(key: string, options: StreamOptions = {}): Promise<ReadableStream<Bytes> | undefined> {
-    const objectKey = this.#layers.objectKey(key);
-    const opened = await engine(({ openEntry }) => openEntry(this.#layers, objectKey, options));
-    return "stream" in opened ? opened.stream : undefined;
+    const objectKey = this.#objectKey(key);
+    return rare(({ getStream }) => getStream(this.#state, objectKey, options));
   }
 
   async getResponse(key: string, options: StreamOptions = {}): Promise<Response | undefined> {
-    const objectKey = this.#layers.objectKey(key);
-    return engine(async ({ openEntry, toResponse }) => {
-      const opened = await openEntry(this.#layers, objectKey, options);
-      return "stream" in opened ? toResponse(opened, options.range) : undefined;
-    });
+    const objectKey = this.#objectKey(key);
+    return rare(({ getResponse }) => getResponse(this.#state, objectKey, options));
   }
 
   async set(key: string, value: unknown, options: SetOptions = {}): Promise<void> {
-    const layers = this.#layers;
-    const objectKey = layers.objectKey(key);
+    const { codecs, entry } = this.#state.settings;
+    const objectKey = this.#objectKey(key);
     options.signal?.throwIfAborted();
-    if (isBody(value) && !layers.settings.codecs.some((codec) => codec.accepts(value))) {
-      return engine(({ setStream }) => setStream(layers, objectKey, value, options));
+    if (isBody(value) && !codecs.some((codec) => codec.accepts(value))) {
+      return setBody(this.#state, objectKey, value, options);
     }
-    const policy = resolveEntry(options, layers.settings.entry);
-    const taken = snapshot(layers, objectKey, value);
-    return engine(({ setValue }) => setValue(layers, objectKey, taken, policy, options));
+    const policy = resolveEntry(options, entry);
+    return setValue(this.#state, objectKey, snapshot(this.#state, objectKey, value), policy, options);
   }
 
   async getOrSet<T>(
@@ -113,8 +112,7 @@ class TwoLevelCache implements Cache {
     options: GetOrSetOptions<T> = {},
   ): Promise<T> {
     if (typeof compute !== "function") throw new TypeError("getOrSet needs a function that computes the value");
-    const objectKey = this.#layers.objectKey(key);
-    return engine(({ getOrSet }) => getOrSet(this.#layers, objectKey, compute, options)) as Promise<T>;
+    return getOrSet(this.#state, this.#objectKey(key), compute, options) as Promise<T>;
   }
 
   async getOrSetStream(
@@ -123,25 +121,30 @@ class TwoLevelCache implements Cache {
     options: SetOptions = {},
   ): Promise<ReadableStream<Bytes>> {
     if (typeof load !== "function") throw new TypeError("getOrSetStream needs a function that opens the stream");
-    const objectKey = this.#layers.objectKey(key);
-    return engine(({ getOrSetStream }) => getOrSetStream(this.#layers, objectKey, load, options));
+    const objectKey = this.#objectKey(key);
+    return rare(({ getOrSetStream }) => getOrSetStream(this.#state, objectKey, load, options));
   }
 
   async has(key: string, options: CallOptions = {}): Promise<boolean> {
     options.signal?.throwIfAborted();
-    const objectKey = this.#layers.objectKey(key);
-    return engine(({ has }) => has(this.#layers, objectKey, options));
+    return has(this.#state, this.#objectKey(key), options);
   }
 
   async delete(key: string, options: CallOptions = {}): Promise<void> {
-    const objectKey = this.#layers.objectKey(key);
+    const objectKey = this.#objectKey(key);
     options.signal?.throwIfAborted();
-    return engine(({ remove }) => remove(this.#layers, objectKey, options));
+    return remove(this.#state, objectKey, options);
   }
 
   async getMany<T = unknown>(keys: readonly string[], options: CallOptions = {}): Promise<(T | undefined)[]> {
-    const objectKeys = keys.map((key) => this.#layers.objectKey(key));
-    return engine(({ getMany }) => getMany(this.#layers, objectKeys, options)) as Promise<(T | undefined)[]>;
+    const { memory, store } = this.#state;
+    const objectKeys = keys.map((key) => this.#objectKey(key));
+    const values = new Array<T | undefined>(keys.length).fill(undefined);
+    store.objects.prepare?.(objectKeys.filter((key) => memory.peek(key) === undefined));
+    await forEachPooled(objectKeys, async (key, index) => {
+      values[index] = (await get(this.#state, key, options)) as T | undefined;
+    });
+    return values;
   }
 
   async setMany(
@@ -152,47 +155,41 @@ class TwoLevelCache implements Cache {
   }
 
   async deleteMany(keys: Iterable<string>, options: CallOptions = {}): Promise<void> {
-    const objectKeys = Array.from(keys, (key) => this.#layers.objectKey(key));
+    const objectKeys = Array.from(keys, (key) => this.#objectKey(key));
     options.signal?.throwIfAborted();
-    return engine(({ deleteMany }) => deleteMany(this.#layers, objectKeys, options));
+    return removeMany(this.#state, objectKeys, options);
   }
 
   async *list(options: CallOptions & { prefix?: string } = {}): AsyncGenerator<ListedObject, undefined> {
-    return yield* await engine(async ({ list }) => list(this.#layers, options));
+    return yield* await rare(async ({ list }) => list(this.#state, options));
   }
 
   async clear(options: CallOptions & ({ prefix: string } | { name: string } | { all: true })): Promise<void> {
-    return engine(({ clear }) => clear(this.#layers, options));
+    return rare(({ clear }) => clear(this.#state, options));
   }
 
   async presign(key: string, options: PresignOptions = {}): Promise<Grant> {
-    const objectKey = this.#layers.objectKey(key);
+    const objectKey = this.#objectKey(key);
     options.signal?.throwIfAborted();
-    return engine(({ oneGrant }) => oneGrant(this.#layers, objectKey, options));
+    return rare(({ presignEntry }) => presignEntry(this.#state, objectKey, options));
   }
 
   stats(): CacheStats {
-    const { counters, memory } = this.#layers;
-    return {
-      memory: { ...counters.memory, entries: memory?.entries ?? 0, bytes: memory?.bytes ?? 0 },
-      store: { ...counters.store },
-      calls: counters.calls,
-    };
+    return statsOf(this.#state.reporting.counters, this.#state.memory);
   }
 
   on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void {
-    return this.#layers.events.on(event, listener);
+    return this.#state.reporting.events.on(event, listener);
   }
 
   async flush({ signal }: CallOptions = {}): Promise<void> {
     signal?.throwIfAborted();
-    // In its turn, since what was asked for before may not have begun yet.
-    return engine(() => untilAborted(this.#layers.background.idle(), signal));
+    return untilAborted(this.#state.concurrency.background.idle(), signal);
   }
 
   async close(): Promise<void> {
     await this.flush();
     this.#leaveTabs();
-    await (this.#closed ??= this.#layers.settings.store.close?.() ?? Promise.resolve());
+    await (this.#closed ??= this.#state.store.objects.close?.() ?? Promise.resolve());
   }
 }

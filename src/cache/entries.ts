@@ -1,85 +1,75 @@
-/** What a cache does with one entry. */
+/** The operations of a cache on one entry. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Found, Layers } from "./layers.js";
-import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
 import type { CallOptions, Entry, GetOrSetOptions, LoadContext } from "../types.js";
-import { conform, find, load } from "./load.js";
-import { headObject, judge } from "./store/read.js";
-import { discardExpired } from "./store/remove.js";
+import { conform, find, type FoundValue, load } from "./load.js";
+import { resolvePolicy } from "./settings.js";
+import type { CacheState } from "./state.js";
+import { inspect } from "./store/read.js";
+import { discardEnded } from "./store/remove.js";
 
 type ReadOptions = CallOptions & { schema?: StandardSchemaV1 };
 
-function lookUp(
-  layers: Layers,
+function lookUp(state: CacheState, key: string, call: ReadOptions): Promise<FoundValue | undefined> {
+  const { lifetime } = state.settings;
+  return find(state, { key, call, lifetime: lifetime.explicit }, (value) => conform(call.schema, value));
+}
+
+export async function get(state: CacheState, key: string, options: ReadOptions): Promise<unknown> {
+  const found = await lookUp(state, key, options);
+  return found && state.memory.handOut(found.value);
+}
+
+export async function getEntry(
+  state: CacheState,
   key: string,
-  call: ReadOptions,
-): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
-  return find(layers, key, call, revalidateAfter(layers), (found) => conform(call.schema, found));
-}
-
-function revalidateAfter(layers: Layers): number {
-  return layers.settings.memory?.revalidateExplicit ?? 0;
-}
-
-export async function get(layers: Layers, key: string, options: ReadOptions): Promise<unknown> {
-  const result = await lookUp(layers, key, options);
-  return result && layers.handOut(result.found);
-}
-
-export async function getEntry(layers: Layers, key: string, options: CallOptions): Promise<Entry<unknown> | undefined> {
-  const result = await lookUp(layers, key, options);
-  if (result === undefined) return undefined;
-  const { found, source } = result;
+  options: CallOptions,
+): Promise<Entry<unknown> | undefined> {
+  const found = await lookUp(state, key, options);
+  if (found === undefined) return undefined;
+  const { value, source } = found;
   return {
-    key: layers.keyOf(key),
-    value: layers.handOut(found),
+    key: state.reporting.keyOf(key),
+    value: state.memory.handOut(value),
     source,
-    createdAt: toDate(found.createdAt),
-    expiresAt: toDate(found.expiresAt),
-    stale: false,
-    size: found.size,
-    etag: found.etag,
-    contentType: found.contentType,
+    createdAt: toDate(value.createdAt),
+    expiresAt: toDate(value.expiresAt),
+    size: value.size,
+    etag: value.etag,
+    contentType: value.contentType,
   };
 }
 
 export async function getOrSet<T>(
-  layers: Layers,
+  state: CacheState,
   key: string,
   compute: (context: LoadContext) => T | PromiseLike<T>,
   options: GetOrSetOptions<T>,
 ): Promise<unknown> {
-  const { ttl, ...others } = options;
-  const policy = resolveEntry(
-    typeof ttl === "function" || ttl === undefined ? others : { ...others, ttl },
-    layers.settings.entry,
-  );
-  const found = await load(layers, {
+  const { memory, settings } = state;
+  const value = await load(state, {
     key,
     flight: key,
     identity: undefined,
     schema: options.schema,
-    revalidateAfter: revalidateAfter(layers),
+    lifetime: settings.lifetime.explicit,
     compute: (signal) => compute({ signal: signal ?? new AbortController().signal }),
-    policyOf: (value): EntryPolicy =>
-      typeof ttl === "function" ? { ...policy, ttl: resolveTtl(ttl(value as T)) } : policy,
+    policyOf: resolvePolicy(options, settings.entry),
     shouldCache: options.shouldCache,
     call: options,
   });
-  return layers.handOut(found);
+  return memory.handOut(value);
 }
 
-export async function has(layers: Layers, key: string, options: CallOptions): Promise<boolean> {
-  const node = layers.memory?.peek(key);
-  if (node !== undefined && !layers.hasEnded(node) && node.isFresh(revalidateAfter(layers))) {
-    return true;
-  }
-  await layers.order.settled(key, options.signal);
-  const head = await headObject(layers, key, options.signal);
+export async function has(state: CacheState, key: string, options: CallOptions): Promise<boolean> {
+  const { concurrency, memory, settings, store } = state;
+  const node = memory.peek(key);
+  if (node !== undefined && memory.stateOf(node, settings.lifetime.explicit) === "fresh") return true;
+  await concurrency.settled(key, options.signal);
+  const head = await store.head(key, options.signal);
   if (head === undefined) return false;
-  const judged = judge(layers, key, head);
-  if (judged.kind === "gone") discardExpired(layers, key, judged.expired, options);
-  return judged.kind === "live";
+  const entry = inspect(state, key, head);
+  if (entry.state === "ended") discardEnded(state, key, head, options);
+  return entry.state === "fresh";
 }
 
 function toDate(seconds: number | undefined): Date | undefined {

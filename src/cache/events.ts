@@ -1,19 +1,9 @@
-import { BucketCacheError, isBucketCacheError } from "../errors.js";
 import { reportError } from "../base/runtime.js";
-import type { CacheEvents, CacheStats } from "../types.js";
+import type { CacheEvents } from "../types.js";
+import { asBucketCacheError } from "./failure.js";
+import { type Counters, newCounters } from "./stats.js";
 
 type Listener = (event: never) => void;
-
-/** The counters of `cache.stats()`. */
-export type Counters = Omit<CacheStats, "memory"> & { memory: Omit<CacheStats["memory"], "entries" | "bytes"> };
-
-export function newCounters(): Counters {
-  return {
-    memory: { hits: 0, misses: 0, evictions: 0 },
-    store: { hits: 0, misses: 0, reads: 0, writes: 0, deletes: 0, bytesRead: 0, bytesWritten: 0, errors: 0 },
-    calls: 0,
-  };
-}
 
 /** Typed events. A listener that throws is reported as a warning and disturbs neither caller nor other listeners. */
 export class Events {
@@ -26,16 +16,16 @@ export class Events {
     if (typeof listener !== "function") throw new TypeError(`the listener for "${event}" must be a function`);
     let listeners = this.#listeners.get(event);
     if (listeners === undefined) this.#listeners.set(event, (listeners = new Set()));
-    // A wrapper of its own, so that one function registered twice is called twice and stops one at a time.
-    const own: Listener = (payload) => listener(payload);
-    listeners.add(own);
+    // A new wrapper each time, so that one function registered twice is called twice and stops one at a time.
+    const wrapper: Listener = (payload) => listener(payload);
+    listeners.add(wrapper);
     return () => {
-      listeners.delete(own);
+      listeners.delete(wrapper);
       if (listeners.size === 0 && this.#listeners.get(event) === listeners) this.#listeners.delete(event);
     };
   }
 
-  /** Whether anybody listens: building an event, and reading the time for it, is not free. */
+  /** Tells whether the event has listeners: building an event, and reading the time for it, is not free. */
   has(event: keyof CacheEvents): boolean {
     return this.#listeners.has(event);
   }
@@ -51,11 +41,6 @@ export class Events {
       }
     }
   }
-
-  /** Reports handled trouble. */
-  error(key: string | undefined, error: unknown): void {
-    this.emit("error", { key, error: asBucketCacheError(error) });
-  }
 }
 
 const EVENTS: ReadonlySet<keyof CacheEvents> = new Set<keyof CacheEvents>([
@@ -68,12 +53,62 @@ const EVENTS: ReadonlySet<keyof CacheEvents> = new Set<keyof CacheEvents>([
   "error",
 ]);
 
-/**
- * What a store threw, as one of ours. A store of the user's own throws whatever its client throws; that the store
- * refused, rather than failed, is what only a `BucketCacheError` can say.
- */
-export function asBucketCacheError(error: unknown, key?: string, store?: string): BucketCacheError {
-  if (isBucketCacheError(error)) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new BucketCacheError("ERR_UNAVAILABLE", `the store failed: ${reason}`, { key, store, cause: error });
+/** Counts and tells what happens to entries. Takes object keys, and tells the keys that callers know. */
+export class Reporting {
+  readonly events = new Events();
+  readonly counters: Counters = newCounters();
+  readonly #prefixLength: number;
+
+  constructor(prefix: string) {
+    this.#prefixLength = prefix.length;
+  }
+
+  /** Returns an object key as the caller knows it. */
+  keyOf(objectKey: string): string {
+    return objectKey.slice(this.#prefixLength);
+  }
+
+  memoryHit(key: string, startedAt: number): void {
+    this.counters.memory.hits++;
+    if (this.events.has("hit")) this.#hit(key, "memory", startedAt);
+  }
+
+  storeHit(key: string, startedAt: number): void {
+    this.counters.store.hits++;
+    this.#hit(key, "store", startedAt);
+  }
+
+  #hit(key: string, source: "memory" | "store", startedAt: number): void {
+    this.events.emit("hit", { key: this.keyOf(key), source, duration: performance.now() - startedAt });
+  }
+
+  /** Reports a miss in both layers. */
+  miss(key: string, startedAt: number): void {
+    this.counters.store.misses++;
+    this.events.emit("miss", { key: this.keyOf(key), duration: performance.now() - startedAt });
+  }
+
+  /** Reports that an entry was stored; `size` is in bytes of its object. */
+  stored(key: string, size: number, startedAt: number): void {
+    this.events.emit("set", { key: this.keyOf(key), size, duration: performance.now() - startedAt });
+  }
+
+  deleted(key: string): void {
+    this.events.emit("delete", { key: this.keyOf(key) });
+  }
+
+  expired(key: string): void {
+    this.events.emit("expire", { key: this.keyOf(key) });
+  }
+
+  /** Reports that an entry left memory to make room; `size` is in bytes that it held there. */
+  evicted(key: string, size: number): void {
+    this.counters.memory.evictions++;
+    this.events.emit("evict", { key: this.keyOf(key), size });
+  }
+
+  /** Reports trouble that the cache has handled. */
+  error(key: string, error: unknown): void {
+    this.events.emit("error", { key: this.keyOf(key), error: asBucketCacheError(error) });
+  }
 }

@@ -1,25 +1,29 @@
+/** Finds the value of a key in memory, else in the store, else computes it. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { encode } from "./encoding.js";
-import { BucketCacheError, isBucketCacheError, isUnavailable } from "../errors.js";
-import type { WriteCondition } from "../types.js";
-import type { Found, Layers, Reading } from "./layers.js";
+import { BucketCacheError } from "../errors.js";
+import type { Encoded } from "../entry/codec.js";
+import type { CallOptions, WriteCondition } from "../types.js";
+import type { Operation } from "./concurrency/write-order.js";
+import { decide } from "./failure.js";
+import type { LifetimePolicy } from "./lifetime.js";
 import type { EntryInfo, MemoryNode } from "./memory/lru.js";
-import type { Token } from "./concurrency/write-order.js";
-import { read } from "./store/read.js";
-import { discardExpired } from "./store/remove.js";
+import { type CachedValue, unkept } from "./memory/memory.js";
 import type { EntryPolicy } from "./settings.js";
-import type { CallOptions } from "../types.js";
+import type { CacheState } from "./state.js";
+import { encode, isolatedValue } from "./store/encode.js";
+import { read, type Reading } from "./store/read.js";
+import { discardEnded } from "./store/remove.js";
 import { storeLoaded } from "./store/write.js";
 
-/** Whose result an entry is: what tells two functions of one key apart. */
+/** The function that an entry belongs to, and its arguments: tells two functions of one key apart. */
 export interface Identity {
-  /** The `key` of the entry; undefined where the runtime cannot hash. */
+  /** The `key` of the entry's metadata; undefined where the runtime cannot hash. */
   hash: () => Promise<string | undefined>;
-  /** Whether memory knows this node for it already. */
+  /** Whether memory has proof already that this node belongs to it. */
   owns: (node: MemoryNode) => boolean;
 }
 
-/** One `wrap` call or `getOrSet`. */
+/** One call of a wrapped function, or of `getOrSet`. */
 export interface LoadRequest {
   /** The object key. */
   key: string;
@@ -28,218 +32,222 @@ export interface LoadRequest {
   /** For function results. */
   identity: Identity | undefined;
   schema: StandardSchemaV1 | undefined;
-  /** Milliseconds after which a copy in memory is checked. */
-  revalidateAfter: number;
-  /** The signal is undefined where nobody can abort. */
+  lifetime: LifetimePolicy;
+  /** The signal is undefined where no caller can abort. */
   compute: (signal: AbortSignal | undefined) => unknown;
   policyOf: (value: unknown) => EntryPolicy;
   shouldCache: ((value: never) => boolean) | undefined;
   call: CallOptions;
 }
 
+/** A value that was found without computing it. */
+export interface FoundValue {
+  value: CachedValue;
+  source: "memory" | "store";
+}
+
+/** Returns the value as its reader takes it, or undefined when it is of no use to that reader. */
+type Fit = (value: CachedValue) => Promise<CachedValue | undefined>;
+
+/** A value computed by a load, on its way to its callers. */
+interface Computation {
+  /** Undefined when the store could not be read. */
+  condition: WriteCondition | undefined;
+  operation: Operation;
+  signal: AbortSignal | undefined;
+}
+
+/** Keys as `wrap` derives them from arguments. */
 const DERIVED_KEY = /\/[0-9a-f]{32}$/;
 
+const UNKNOWN = { size: 0, etag: "", contentType: "" } as EntryInfo;
+
 /**
- * The value of a key: from memory, else from the store, else computed and kept. Concurrent callers share one load.
- *
- * This is the policy on failure, in one place: what the store refuses is thrown; when the store is down the function
- * runs and the trouble is told by an event; what the function throws reaches every waiter unchanged.
+ * Returns the value of a key: from memory, else from the store, else computed and kept. Concurrent callers share one
+ * load. An error of the function reaches every waiter unchanged.
  */
-export async function load(layers: Layers, request: LoadRequest): Promise<Found> {
-  const { key, call } = request;
+export async function load(state: CacheState, request: LoadRequest): Promise<CachedValue> {
+  const { key, call, lifetime } = request;
+  const { memory, reporting } = state;
   call.signal?.throwIfAborted();
   const startedAt = performance.now();
-  const node = layers.recall(key);
-  let checked: MemoryNode | undefined;
-  if (node !== undefined) {
-    const accepted = await accept(layers, request, node);
-    if (accepted !== undefined) {
-      if (node.isFresh(request.revalidateAfter)) {
-        layers.hitMemory(node, startedAt);
-        return accepted;
-      }
-      checked = node;
-    }
-  }
-  return loadBeyondMemory(layers, request, checked);
+  const node = memory.recall(key);
+  const copy = node && (await accept(state, request, node));
+  if (node === undefined || copy === undefined) return loadBeyondMemory(state, request);
+  if (memory.stateOf(node, lifetime) !== "fresh") return loadBeyondMemory(state, request, node);
+  reporting.memoryHit(key, startedAt);
+  return copy;
 }
 
-/** What memory has, else the store, if it fits; nothing is computed. */
+/** Returns the value of a key from memory, else from the store. Computes nothing. */
 export async function find(
-  layers: Layers,
-  key: string,
-  call: CallOptions,
-  revalidateAfter: number,
-  fit: (found: Found) => Found | undefined | Promise<Found | undefined>,
-): Promise<{ found: Found; source: "memory" | "store" } | undefined> {
+  state: CacheState,
+  { key, call, lifetime }: Pick<LoadRequest, "key" | "call" | "lifetime">,
+  fit: Fit,
+): Promise<FoundValue | undefined> {
+  const { memory, reporting, settings } = state;
   call.signal?.throwIfAborted();
   const startedAt = performance.now();
-  const node = layers.recall(key);
-  const inMemory = node && (await fit(node));
-  const fromMemory = (node: MemoryNode, found: Found): { found: Found; source: "memory" } => {
-    layers.hitMemory(node, startedAt);
-    return { found, source: "memory" };
+  const node = memory.recall(key);
+  const copy = node && (await fit(node));
+  const fromMemory = (value: CachedValue): FoundValue => {
+    reporting.memoryHit(key, startedAt);
+    return { value, source: "memory" };
   };
-  if (node !== undefined && inMemory !== undefined && node.isFresh(revalidateAfter)) {
-    return fromMemory(node, inMemory);
-  }
+  if (node !== undefined && copy !== undefined && memory.stateOf(node, lifetime) === "fresh") return fromMemory(copy);
   let reading: Reading;
   try {
-    reading = await read(layers, key, call, inMemory && node);
+    reading = await read(state, key, call, copy && node);
   } catch (error) {
-    // A copy that has not ended is better than none while the store is down.
-    if (!node || !inMemory || !isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
-    layers.events.error(layers.keyOf(key), error);
-    return fromMemory(node, inMemory);
+    if (copy === undefined || decide("find", error, settings) !== "bypass") throw error;
+    reporting.error(key, error);
+    return fromMemory(copy);
   }
-  discardExpired(layers, key, reading.expired, call);
-  const found = reading.found && (await fit(reading.found));
-  reading.tell(found !== undefined);
-  return found && { found, source: "store" };
+  discardEnded(state, key, reading.ended, call);
+  const value = reading.value && (await fit(reading.value));
+  reading.report(value !== undefined);
+  return value && { value, source: "store" };
 }
 
-/** As `load`, without asking memory: what it resolves to was read from the store, or computed. */
-export function loadBeyondMemory(layers: Layers, request: LoadRequest, checked?: MemoryNode): Promise<Found> {
-  return layers.once(layers.loads, request.flight, request.call, (signal) => fly(layers, request, checked, signal));
+/** Loads without asking memory: the result was read from the store, or computed. `node` is a copy to be confirmed. */
+export function loadBeyondMemory(state: CacheState, request: LoadRequest, node?: MemoryNode): Promise<CachedValue> {
+  const { concurrency } = state;
+  return concurrency.once(concurrency.loads, request.flight, request.call, (signal) =>
+    loadOnce(state, request, node, signal),
+  );
 }
 
-async function fly(
-  layers: Layers,
+async function loadOnce(
+  state: CacheState,
   request: LoadRequest,
   node: MemoryNode | undefined,
   signal: AbortSignal | undefined,
-): Promise<Found> {
-  const { key, call } = request;
-  const pending = layers.order.pending(key);
-  if (pending !== undefined) await pending;
-  const token = layers.order.begin(key);
+): Promise<CachedValue> {
+  const { concurrency } = state;
+  const writes = concurrency.writesOf(request.key);
+  if (writes !== undefined) await writes;
+  const operation = concurrency.begin(request.key);
   try {
-    let condition: WriteCondition | undefined;
-    try {
-      const reading = await read(layers, key, { signal, waitUntil: call.waitUntil }, node);
-      if (reading.found !== undefined) {
-        const accepted = await accept(layers, request, reading.found);
-        reading.tell(accepted !== undefined);
-        if (accepted !== undefined) return accepted;
-      }
-      condition = reading.condition;
-    } catch (error) {
-      if (!isBypassed(layers, error)) throw error;
-      layers.events.error(layers.keyOf(key), error);
-      // It has not ended, and nobody can say that it has changed.
-      if (node !== undefined) return node;
-    }
-    return await computeAndStore(layers, request, condition, token, signal);
+    const { value, condition } = await seekInStore(state, request, node, signal);
+    return value ?? (await computeAndStore(state, request, { condition, operation, signal }));
   } finally {
-    layers.order.end(token);
+    concurrency.end(operation);
   }
 }
 
-/** Runs the function whatever is cached; what it returns counts as newer than what any other load computes meanwhile. */
-export function refresh(layers: Layers, request: LoadRequest): Promise<Found> {
-  return layers.once(layers.loads, `${request.flight}\0refresh`, request.call, async (signal) => {
-    const token = layers.order.begin(request.key, true);
+/** Returns what the store has for a request, and the condition of a write in its place. */
+async function seekInStore(
+  state: CacheState,
+  request: LoadRequest,
+  node: MemoryNode | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ value: CachedValue | undefined; condition: WriteCondition | undefined }> {
+  const { key, call } = request;
+  try {
+    const reading = await read(state, key, { signal, waitUntil: call.waitUntil }, node);
+    const value = reading.value && (await accept(state, request, reading.value));
+    reading.report(value !== undefined);
+    return { value, condition: reading.condition };
+  } catch (error) {
+    if (decide("load", error, state.settings) !== "bypass") throw error;
+    state.reporting.error(key, error);
+    // No answer says that the copy has changed.
+    return { value: node, condition: undefined };
+  }
+}
+
+/** Runs the function whatever is cached. Its result counts as newer than what any other load computes meanwhile. */
+export function refresh(state: CacheState, request: LoadRequest): Promise<CachedValue> {
+  const { concurrency } = state;
+  const { key, call } = request;
+  return concurrency.once(concurrency.loads, `${request.flight}\0refresh`, call, async (signal) => {
+    const operation = concurrency.begin(key, true);
     try {
-      const found = await computeAndStore(layers, request, {}, token, signal, () => {
-        layers.order.supersede(request.key, token);
-        layers.reads.detach(request.key);
-        layers.loads.detach(request.key);
-      });
-      // What is on its way in the background is told when it is there: until then the store has the old one.
-      void Promise.resolve(layers.order.pending(request.key)).then(() => layers.announce?.(request.key));
-      return found;
+      const value = await computeAndStore(state, request, { condition: {}, operation, signal });
+      // Other tabs are told once the store has the result: until then it has the old one.
+      void concurrency.settled(key, undefined).then(() => concurrency.announce?.(key));
+      return value;
     } finally {
-      layers.order.end(token);
+      concurrency.end(operation);
     }
   });
 }
 
 async function computeAndStore(
-  layers: Layers,
+  state: CacheState,
   request: LoadRequest,
-  condition: WriteCondition | undefined,
-  token: Token,
-  signal: AbortSignal | undefined,
-  beforeStoring?: () => void,
-): Promise<Found> {
-  const { key, call } = request;
-  layers.counters.calls++;
+  { condition, operation, signal }: Computation,
+): Promise<CachedValue> {
+  const { key, call, schema, shouldCache } = request;
+  const { concurrency, memory, reporting, settings } = state;
+  reporting.counters.calls++;
   const value = await request.compute(signal);
   if (signal?.aborted) throw signal.reason as Error;
   refuseStreams(value);
-  const uncached = (): Found => layers.keep(key, layers.isolate(value), 0, UNKNOWN, false);
-  if (request.shouldCache !== undefined && !request.shouldCache(value as never)) return uncached();
+  const uncached = (): CachedValue => unkept(memory.isolate(value), UNKNOWN);
+  if (shouldCache !== undefined && !shouldCache(value as never)) return uncached();
   const policy = request.policyOf(value);
-  let encoded;
+  let encoded: Encoded;
   try {
-    encoded = encode(layers, key, value);
+    encoded = encode(state, key, value);
   } catch (error) {
-    // Too large to keep is no reason to withhold what was computed.
-    if (!isBucketCacheError(error)) throw error;
-    layers.events.error(layers.keyOf(key), error);
+    // A value that is too large to keep is no reason to withhold it.
+    if (decide("encode", error, settings) !== "bypass") throw error;
+    reporting.error(key, error);
     return uncached();
   }
   const keyHash = await request.identity?.hash();
-  beforeStoring?.();
-  const found = await storeLoaded(layers, {
-    key,
-    value,
-    encoded,
-    policy,
-    keyHash,
-    condition,
-    token,
-    call: { signal, waitUntil: call.waitUntil },
-  });
-  if (found.node !== undefined && request.schema !== undefined) found.node.validFor = request.schema;
-  return found;
+  if (operation.isWrite) concurrency.supersede(key, operation);
+  const isolated = isolatedValue(state, encoded, value);
+  const loadedCall = { signal, waitUntil: call.waitUntil };
+  const loaded = { key, value, encoded, isolated, policy, keyHash, condition, operation, call: loadedCall };
+  const stored = await storeLoaded(state, loaded);
+  if (stored.node !== undefined && schema !== undefined) stored.node.validFor = schema;
+  return stored;
 }
 
-const UNKNOWN = { size: 0, etag: "", contentType: "" } as EntryInfo;
-
-function isBypassed(layers: Layers, error: unknown): boolean {
-  if (isUnavailable(error)) return layers.settings.bypassUnavailable;
-  return isBucketCacheError(error) && error.code === "ERR_TOO_LARGE";
-}
-
-/** Whether an entry is this request's, and fits its schema; the result holds the schema's output. */
+/** Returns an entry that belongs to the request and fits its schema, as the schema's output. */
 export async function accept(
-  layers: Layers,
-  request: Pick<LoadRequest, "key" | "identity" | "schema">,
-  found: Found,
-): Promise<Found | undefined> {
-  const { identity } = request;
+  state: Pick<CacheState, "reporting">,
+  { key, identity, schema }: Pick<LoadRequest, "key" | "identity" | "schema">,
+  found: CachedValue,
+): Promise<CachedValue | undefined> {
   if (identity === undefined) {
-    if (found.createdAt === undefined && DERIVED_KEY.test(request.key)) return undefined;
+    if (found.createdAt === undefined && DERIVED_KEY.test(key)) return undefined;
   } else if (found.node === undefined || !identity.owns(found.node)) {
     const hash = await identity.hash();
     if (found.createdAt === undefined || (hash !== undefined && found.keyHash !== hash)) return undefined;
-    if (hash === undefined) warnOnce(layers, request.key);
+    if (hash === undefined) warnOnce(state.reporting, key);
   }
-  return conform(request.schema, found);
+  return conform(schema, found);
 }
 
-/** The entry with its value as the schema gives it; undefined when it does not fit. */
-export async function conform(schema: StandardSchemaV1 | undefined, found: Found): Promise<Found | undefined> {
+/** Returns the entry with its value as the schema gives it; undefined when it does not fit. */
+export async function conform(
+  schema: StandardSchemaV1 | undefined,
+  found: CachedValue,
+): Promise<CachedValue | undefined> {
   if (schema === undefined || found.node?.validFor === schema) return found;
   const result = await schema["~standard"].validate(found.value);
   if (result.issues !== undefined) return undefined;
-  if (result.value !== found.value) return Object.assign(Object.create(found) as Found, { value: result.value });
+  if (result.value !== found.value) {
+    return Object.assign(Object.create(found) as CachedValue, { value: result.value });
+  }
   if (found.node !== undefined) found.node.validFor = schema;
   return found;
 }
 
-const warned = new WeakSet<Layers>();
+const warned = new WeakSet<CacheState["reporting"]>();
 
-function warnOnce(layers: Layers, key: string): void {
-  if (warned.has(layers)) return;
-  warned.add(layers);
+function warnOnce(reporting: CacheState["reporting"], key: string): void {
+  if (warned.has(reporting)) return;
+  warned.add(reporting);
   const message =
     "crypto.subtle is missing (a plain-http page other than localhost): entries are not checked to belong to their function. Serve the page over https";
-  layers.events.error(layers.keyOf(key), new BucketCacheError("ERR_UNSUPPORTED", message, { key }));
+  reporting.error(key, new BucketCacheError("ERR_UNSUPPORTED", message, { key }));
 }
 
-// A hit could not give the same type back.
+/** Refuses streams, because a hit could not give the same type back. */
 function refuseStreams(value: unknown): void {
   if (typeof value !== "object" || value === null) return;
   const kind = Object.prototype.toString.call(value).slice(8, -1);

@@ -1,11 +1,12 @@
 import { checkCodecs } from "../entry/codec.js";
 import { toSeconds } from "../base/duration.js";
-import type { CacheOptions, Codec, Duration, EntryOptions, ObjectStore } from "../types.js";
+import type { CacheOptions, CallOptions, Codec, Duration, EntryOptions, ObjectStore } from "../types.js";
+import type { LifetimePolicy } from "./lifetime.js";
 
 /** How an entry is written: {@link EntryOptions} with every default filled in. */
 export interface EntryPolicy {
-  /** Seconds; undefined: never expires. */
-  ttl: number | undefined;
+  /** Undefined: never expires. */
+  ttlSeconds: number | undefined;
   compress: boolean | "auto";
   background: boolean;
 }
@@ -20,28 +21,36 @@ export interface Settings {
   forbiddenIsMiss: boolean;
   codecs: readonly Codec[];
   maxValueBytes: number;
-  deleteExpired: boolean;
-  /** Seconds. */
-  deleteGrace: number;
-  waitUntil: ((promise: Promise<unknown>) => void) | undefined;
+  lifetime: LifetimeSettings;
+  waitUntil: CallOptions["waitUntil"];
 }
 
-export interface MemorySettings {
+/** The lifetime policies of a cache. */
+export interface LifetimeSettings {
+  /** For objects, which were never confirmed by anything but themselves. */
+  objects: LifetimePolicy;
+  /** For copies of explicit entries. */
+  explicit: LifetimePolicy;
+  /** For copies of function results. */
+  results: LifetimePolicy;
+}
+
+interface MemorySettings {
   maxEntries: number;
   maxBytes: number;
   isolation: "share" | "clone" | "freeze";
-  /** Milliseconds after which a copy of an explicit entry is checked. */
-  revalidateExplicit: number;
-  /** The same for function results. */
-  revalidateResults: number;
 }
 
-const MEMORY_ENTRIES = 10_000;
-const MEMORY_BYTES = 64 * 1024 * 1024;
+const MAX_ENTRIES = 10_000;
+const MAX_BYTES = 64 * 1024 * 1024;
 const REVALIDATE_EXPLICIT_MS = 60_000;
 const MAX_VALUE_BYTES = 512 * 1024 * 1024;
 
-/** @throws TypeError that names the option which is wrong. */
+/**
+ * Checks the options of a cache and fills in the defaults.
+ *
+ * @throws TypeError that names the option which is wrong.
+ */
 export function resolveSettings(options: CacheOptions): Settings {
   const store = options?.store;
   if (typeof store?.get !== "function" || typeof store.put !== "function") {
@@ -56,49 +65,69 @@ export function resolveSettings(options: CacheOptions): Settings {
   return {
     store,
     prefix,
-    entry: resolveEntry(options, { ttl: undefined, compress: "auto", background: false }),
+    entry: resolveEntry(options, { ttlSeconds: undefined, compress: "auto", background: false }),
     memory: options.memory === false ? undefined : resolveMemory(options.memory ?? {}),
     bypassUnavailable: oneOf(options.whenUnavailable, "whenUnavailable", ["bypass", "throw"]) === "bypass",
     forbiddenIsMiss: oneOf(options.whenForbidden, "whenForbidden", ["throw", "miss"]) === "miss",
     codecs,
     maxValueBytes: count(options.maxValueBytes, "maxValueBytes", MAX_VALUE_BYTES),
-    deleteExpired: options.deleteExpired ?? true,
-    deleteGrace: options.deleteGrace === undefined ? 0 : toSeconds(options.deleteGrace, "deleteGrace"),
+    lifetime: resolveLifetime(options),
     waitUntil: options.waitUntil,
   };
 }
 
-/** What one call says, over what the cache says. */
-export function resolveEntry(options: EntryOptions, defaults: EntryPolicy): EntryPolicy {
-  const { ttl, compress, write } = options;
+/** Returns the options of one call over the defaults of its cache. */
+export function resolveEntry({ ttl, compress, write }: EntryOptions, defaults: EntryPolicy): EntryPolicy {
   if (compress !== undefined && compress !== "auto" && typeof compress !== "boolean") {
     throw new TypeError(`compress must be true, false or "auto"; got ${String(compress)}`);
   }
   return {
-    ttl: ttl === undefined ? defaults.ttl : resolveTtl(ttl),
+    ttlSeconds: ttl === undefined ? defaults.ttlSeconds : resolveTtl(ttl),
     compress: compress ?? defaults.compress,
     background:
       write === undefined ? defaults.background : oneOf(write, "write", ["await", "background"]) === "background",
   };
 }
 
-/** Seconds; undefined for `Infinity`. */
-export function resolveTtl(ttl: Duration): number | undefined {
+/** Returns the policy of each value by options whose `ttl` may be a function of the value and the arguments. */
+export function resolvePolicy(
+  { ttl, ...others }: Omit<EntryOptions, "ttl"> & { ttl?: Duration | ((value: never, ...args: never) => Duration) },
+  defaults: EntryPolicy,
+): (...valueAndArgs: unknown[]) => EntryPolicy {
+  if (typeof ttl === "function") {
+    const policy = resolveEntry(others, defaults);
+    return (...valueAndArgs) => ({
+      ...policy,
+      ttlSeconds: resolveTtl((ttl as (...valueAndArgs: unknown[]) => Duration)(...valueAndArgs)),
+    });
+  }
+  const policy = resolveEntry({ ...others, ...(ttl !== undefined && { ttl }) }, defaults);
+  return () => policy;
+}
+
+/** Returns seconds; undefined for `Infinity`. */
+function resolveTtl(ttl: Duration): number | undefined {
   const seconds = toSeconds(ttl, "ttl");
   return seconds === Infinity ? undefined : seconds;
 }
 
 function resolveMemory(options: Exclude<CacheOptions["memory"], false | undefined>): MemorySettings {
-  const after =
-    options.revalidateAfter === undefined
-      ? undefined
-      : toSeconds(options.revalidateAfter, "memory.revalidateAfter") * 1000;
   return {
-    maxEntries: count(options.maxEntries, "memory.maxEntries", MEMORY_ENTRIES),
-    maxBytes: count(options.maxBytes, "memory.maxBytes", MEMORY_BYTES),
+    maxEntries: count(options.maxEntries, "memory.maxEntries", MAX_ENTRIES),
+    maxBytes: count(options.maxBytes, "memory.maxBytes", MAX_BYTES),
     isolation: oneOf(options.isolation, "memory.isolation", ["share", "clone", "freeze"]),
-    revalidateExplicit: after ?? REVALIDATE_EXPLICIT_MS,
-    revalidateResults: after ?? Infinity,
+  };
+}
+
+function resolveLifetime({ memory, deleteExpired, deleteGrace }: CacheOptions): LifetimeSettings {
+  const after = memory === false ? undefined : memory?.revalidateAfter;
+  const revalidateAfterMs = after === undefined ? undefined : toSeconds(after, "memory.revalidateAfter") * 1000;
+  const graceMs = deleteGrace === undefined ? 0 : toSeconds(deleteGrace, "deleteGrace") * 1000;
+  const deleteGraceMs = deleteExpired === false ? Infinity : graceMs;
+  return {
+    objects: { revalidateAfterMs: Infinity, deleteGraceMs },
+    explicit: { revalidateAfterMs: revalidateAfterMs ?? REVALIDATE_EXPLICIT_MS, deleteGraceMs },
+    results: { revalidateAfterMs: revalidateAfterMs ?? Infinity, deleteGraceMs },
   };
 }
 

@@ -1,21 +1,29 @@
-import { canonicalize, digestKey, keyHash, sanitizeName } from "../data/key.js";
 import { toSeconds } from "../base/duration.js";
-import type { Layers } from "./layers.js";
-import type * as EngineModule from "./engine.js";
-import type { Identity, LoadRequest } from "./load.js";
+import { canonicalize, digestKey, keyHash, objectKey, sanitizeName } from "../data/key.js";
+import type {
+  Cache,
+  CachedOptions,
+  CallOptions,
+  Duration,
+  Grant,
+  Wrapped,
+  WrappedMethods,
+  WrapOptions,
+} from "../types.js";
+import { rare } from "./edges.js";
+import { stateOf } from "./lifetime.js";
+import { accept, find, type Identity, load, type LoadRequest, refresh } from "./load.js";
 import type { MemoryNode } from "./memory/lru.js";
-import { type EntryPolicy, resolveEntry, resolveTtl } from "./settings.js";
-import type { Cache, CachedOptions, CallOptions, Duration, Grant, Wrapped, WrapOptions } from "../types.js";
+import { type EntryPolicy, resolvePolicy } from "./settings.js";
+import type { CacheState } from "./state.js";
+import { remove } from "./store/remove.js";
 
-/** Runs work that needs the engine, which may have to be loaded first. */
-export type Engine = <T>(work: (engine: typeof EngineModule) => Promise<T>) => Promise<T>;
-
-/** A function that was wrapped under a name, and the way from its arguments to what memory holds. */
+/** A function that was wrapped under a name, and the way from its arguments to the copies in memory. */
 interface Registration {
   fn: Function;
-  /** By a single string argument, which is most calls, without making it canonical. */
+  /** Copies by a single string argument: most calls have one, and need no canonical text then. */
   readonly strings: Map<string, MemoryNode>;
-  /** By canonical arguments. */
+  /** Copies by canonical arguments. */
   readonly texts: Map<string, MemoryNode>;
 }
 
@@ -24,13 +32,11 @@ const MEMO_MAX_LENGTH = 4096;
 
 /** The wrapped functions of one cache, by name. */
 export class Functions {
-  readonly #layers: Layers;
-  readonly #engine: Engine;
+  readonly #state: CacheState;
   readonly #byName = new Map<string, Registration>();
 
-  constructor(layers: Layers, engine: Engine) {
-    this.#layers = layers;
-    this.#engine = engine;
+  constructor(state: CacheState) {
+    this.#state = state;
   }
 
   wrap<F extends Function>(fn: F, options: WrapOptions<F>): Wrapped<F> {
@@ -43,7 +49,7 @@ export class Functions {
     }
     sanitizeName(name);
     const registration = this.#register(fn, name, options.replace === true);
-    return new WrappedFunction(this.#layers, this.#engine, registration, fn, options as WrapOptions).bind({});
+    return new WrappedFunction(this.#state, registration, fn, options as WrapOptions).bind({});
   }
 
   #register(fn: Function, name: string, replace: boolean): Registration {
@@ -54,7 +60,7 @@ export class Functions {
       );
     }
     if (known !== undefined && !replace) return known;
-    // What memory has of the function that is replaced stays reachable: the entries are the same.
+    // Copies of the function that is replaced stay reachable: the entries are the same.
     const { strings, texts } = known ?? { strings: new Map(), texts: new Map() };
     const registration: Registration = { fn, strings, texts };
     this.#byName.set(name, registration);
@@ -62,130 +68,137 @@ export class Functions {
   }
 }
 
-type Call = CallOptions & { expiresIn?: Duration };
-type Args = readonly unknown[];
+type BoundOptions = CallOptions & { expiresIn?: Duration };
+type Args = unknown[];
+
+/** One call of a wrapped function. */
+interface Invocation {
+  /** The `this` of the call. */
+  owner: unknown;
+  args: Args;
+  canonical: string;
+  call: BoundOptions;
+}
 
 class WrappedFunction {
-  readonly #layers: Layers;
-  readonly #engine: Engine;
+  readonly #state: CacheState;
   readonly #registration: Registration;
   readonly #fn: Function;
   readonly #options: WrapOptions;
-  readonly #policy: EntryPolicy;
-  readonly #revalidateAfter: number;
-  /** The object key that was asked for last. */
+  readonly #policyOf: (...valueAndArgs: unknown[]) => EntryPolicy;
+  /** The object key of the last call. */
   #recent: { canonical: string; key: string } | undefined;
 
-  constructor(layers: Layers, engine: Engine, registration: Registration, fn: Function, options: WrapOptions) {
-    this.#layers = layers;
-    this.#engine = engine;
+  constructor(state: CacheState, registration: Registration, fn: Function, options: WrapOptions) {
+    this.#state = state;
     this.#registration = registration;
     this.#fn = fn;
     this.#options = options;
-    const { ttl, ...others } = options;
-    this.#policy = resolveEntry(
-      typeof ttl === "function" || ttl === undefined ? others : { ...others, ttl },
-      layers.settings.entry,
-    );
-    this.#revalidateAfter = layers.settings.memory?.revalidateResults ?? Infinity;
+    this.#policyOf = resolvePolicy(options, state.settings.entry);
   }
 
-  bind<F extends Function>(call: Call): Wrapped<F> {
+  /** Returns the function that users call, with the options of one request. */
+  bind<F extends Function>(call: BoundOptions): Wrapped<F> {
+    const cached = this.#cached(call);
+    Object.defineProperty(cached, "name", { value: this.#fn.name, configurable: true });
+    Object.defineProperty(cached, "length", { value: this.#fn.length, configurable: true });
+    return Object.assign(cached, this.#methods(cached, call)) as unknown as Wrapped<F>;
+  }
+
+  /** Returns the function itself, whose hits in memory take the shortest way. */
+  #cached(call: BoundOptions): Function {
     const self = this;
+    const { memory, reporting, store, settings } = this.#state;
+    const { lru } = memory;
+    const { clock } = store;
+    const { results } = settings.lifetime;
+    const { schema } = this.#options;
     const { strings, texts } = this.#registration;
-    const { memory } = this.#layers;
-    const byString = this.#options.key === undefined;
-    const wrapped = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
-      const startedAt = self.#layers.events.has("hit") ? performance.now() : 0;
+    const hasOwnKey = this.#options.key !== undefined;
+    return async function (this: unknown, ...args: Args): Promise<unknown> {
+      const startedAt = reporting.events.has("hit") ? performance.now() : 0;
       const [first] = args;
-      const isString = byString && args.length === 1 && typeof first === "string";
+      const isString = !hasOwnKey && args.length === 1 && typeof first === "string";
       const memo = isString ? strings : texts;
       const memoKey = isString ? first : self.#canonical(this, args);
       const node = memo.get(memoKey);
-      if (node !== undefined && self.#isFresh(node) && call.signal?.aborted !== true) {
-        memory?.touch(node);
-        self.#layers.hitMemory(node, startedAt);
-        return node.copied ? self.#layers.handOut(node) : node.value;
+      if (
+        node !== undefined &&
+        stateOf(node, clock, results) === "fresh" &&
+        (schema === undefined || node.validFor === schema) &&
+        call.signal?.aborted !== true
+      ) {
+        lru?.touch(node);
+        reporting.memoryHit(node.key, startedAt);
+        return node.mustCopy ? memory.handOut(node) : node.value;
       }
-      return self.#load(this, args, isString ? self.#canonical(this, args) : memoKey, memo, memoKey, call);
+      const canonical = isString ? self.#canonical(this, args) : memoKey;
+      return self.#load({ owner: this, args, canonical, call }, memo, memoKey);
     };
-    // `wrapped.refresh()` is called on the function itself, which is nobody's `this`.
-    const ownerOf = (self: unknown): unknown => (self === wrapped ? undefined : self);
-    const requestOf = (of: unknown, args: Args): LoadRequest => {
-      const owner = ownerOf(of);
-      return self.#request(owner, args, self.#canonical(owner, args), call);
+  }
+
+  #methods(cached: Function, call: BoundOptions): WrappedMethods<Function> {
+    const self = this;
+    const state = this.#state;
+    const invocation = (owner: unknown, args: Args): Invocation => {
+      // `cached.refresh()` is called on the function itself, which is no owner.
+      if (owner === cached) owner = undefined;
+      return { owner, args, canonical: self.#canonical(owner, args), call };
     };
-    Object.defineProperty(wrapped, "name", { value: this.#fn.name, configurable: true });
-    Object.defineProperty(wrapped, "length", { value: this.#fn.length, configurable: true });
-    return Object.assign(wrapped, {
+    return {
       fn: this.#fn,
-      async refresh(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const request = requestOf(this, args);
-        return self.#engine(async ({ refresh }) => self.#layers.handOut(await refresh(self.#layers, request)));
+      async refresh(this: unknown, ...args: Args): Promise<unknown> {
+        return state.memory.handOut(await refresh(state, self.#request(invocation(this, args))));
       },
-      async peek(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const request = requestOf(this, args);
-        return self.#engine(({ peekResult }) => peekResult(self.#layers, request));
+      async peek(this: unknown, ...args: Args): Promise<unknown> {
+        const request = self.#request(invocation(this, args));
+        const found = await find(state, request, (value) => accept(state, request, value));
+        return found && state.memory.handOut(found.value);
       },
-      async invalidate(this: unknown, ...args: unknown[]): Promise<void> {
+      async invalidate(this: unknown, ...args: Args): Promise<void> {
         call.signal?.throwIfAborted();
-        const key = self.#objectKey(self.#canonical(ownerOf(this), args));
-        return self.#engine(({ remove }) => remove(self.#layers, key, call));
+        return remove(state, self.#objectKey(invocation(this, args).canonical), call);
       },
-      keyOf(this: unknown, ...args: unknown[]): string {
-        return digestKey(self.#options.name, self.#canonical(ownerOf(this), args));
+      keyOf(this: unknown, ...args: Args): string {
+        return digestKey(self.#options.name, invocation(this, args).canonical);
       },
-      async presign(this: unknown, ...args: unknown[]): Promise<Grant> {
-        const request = requestOf(this, args);
+      async presign(this: unknown, ...args: Args): Promise<Grant> {
+        const request = self.#request(invocation(this, args));
         const { signal, expiresIn } = call;
         const options = { ...(signal && { signal }), ...(expiresIn !== undefined && { expiresIn }) };
-        return self.#engine(({ presignResult }) => presignResult(self.#layers, request, options));
+        return rare(({ presignResult }) => presignResult(state, request, options));
       },
-      with(options: Call): Wrapped<F> {
+      with(options: BoundOptions): Wrapped<Function> {
         if (options.expiresIn !== undefined) toSeconds(options.expiresIn, "expiresIn");
         return self.bind({ ...call, ...options });
       },
-    }) as unknown as Wrapped<F>;
+    } as unknown as WrappedMethods<Function>;
   }
 
-  #isFresh(node: MemoryNode): boolean {
-    if (node.deadline !== Infinity && this.#layers.clock.now() >= node.deadline) return false;
-    if (this.#revalidateAfter !== Infinity && !node.isFresh(this.#revalidateAfter)) return false;
-    return this.#options.schema === undefined || node.validFor === this.#options.schema;
+  async #load(invocation: Invocation, memo: Map<string, MemoryNode>, memoKey: string): Promise<unknown> {
+    const { memory } = this.#state;
+    const value = await load(this.#state, this.#request(invocation));
+    // `load` has checked that it is not the result of another function with the same key.
+    if (value.node !== undefined && memoKey.length <= MEMO_MAX_LENGTH) {
+      memory.lru?.remember(value.node, memo, memoKey);
+    }
+    return memory.handOut(value);
   }
 
-  #canonical(self: unknown, args: Args): string {
+  #canonical(owner: unknown, args: Args): string {
     const { key } = this.#options;
     return key === undefined
       ? canonicalize(args)
-      : canonicalize((key as (...args: Args) => unknown).apply(self, args as unknown[]), "key(…)");
+      : canonicalize((key as (...args: Args) => unknown).apply(owner, args), "key(…)");
   }
 
   #objectKey(canonical: string): string {
-    // A thousand who ask for the same at once compute its digest once.
+    // A thousand callers who ask for the same at once compute its digest once.
     if (this.#recent?.canonical !== canonical) {
-      this.#recent = { canonical, key: this.#layers.objectKey(digestKey(this.#options.name, canonical)) };
+      const key = digestKey(this.#options.name, canonical);
+      this.#recent = { canonical, key: objectKey(this.#state.settings.prefix, key) };
     }
     return this.#recent.key;
-  }
-
-  #load(
-    self: unknown,
-    args: Args,
-    canonical: string,
-    memo: Map<string, MemoryNode>,
-    memoKey: string,
-    call: Call,
-  ): Promise<unknown> {
-    const request = this.#request(self, args, canonical, call);
-    return this.#engine(async ({ load }) => {
-      const found = await load(this.#layers, request);
-      // Not the result of a function of another name that has the same key: `load` has checked it.
-      if (found.node !== undefined && memoKey.length <= MEMO_MAX_LENGTH) {
-        this.#layers.memory?.remember(found.node, memo, memoKey);
-      }
-      return this.#layers.handOut(found);
-    });
   }
 
   #identity(canonical: string): Identity {
@@ -198,21 +211,18 @@ class WrappedFunction {
     };
   }
 
-  #request(self: unknown, args: Args, canonical: string, call: Call): LoadRequest {
-    const { name, ttl, schema, shouldCache } = this.#options;
+  #request({ owner, args, canonical, call }: Invocation): LoadRequest {
+    const { name, schema, shouldCache } = this.#options;
     const key = this.#objectKey(canonical);
     return {
       key,
-      // Two names may become one when they are made safe, and then their loads are two.
+      // Two names may become one when they are made safe, and their loads are two then.
       flight: name === sanitizeName(name) ? key : `${key}\0${name}`,
       identity: this.#identity(canonical),
       schema,
-      revalidateAfter: this.#revalidateAfter,
-      compute: () => this.#fn.apply(self, args),
-      policyOf: (value) =>
-        typeof ttl === "function"
-          ? { ...this.#policy, ttl: resolveTtl((ttl as (value: unknown, ...args: Args) => Duration)(value, ...args)) }
-          : this.#policy,
+      lifetime: this.#state.settings.lifetime.results,
+      compute: () => this.#fn.apply(owner, args),
+      policyOf: (value) => this.#policyOf(value, ...args),
       shouldCache: shouldCache as LoadRequest["shouldCache"],
       call,
     };
@@ -220,10 +230,18 @@ class WrappedFunction {
 }
 
 /**
- * A method decorator (TC39, stage 3) that caches what the method returns, as `cache.wrap` does. `this` is not part of
- * the key; the `key` option sees it.
+ * Makes a method decorator (TC39, stage 3) that caches what the method returns, as `cache.wrap` does. `this` is not part
+ * of the key; the `key` option sees it.
  *
- * @throws TypeError on anything but a method, and as `cache.wrap` does
+ * @example
+ * class Places {
+ *   @cached(cache, { name: "places" })
+ *   async find(query: string) {
+ *     return (await fetch(`/find?q=${encodeURIComponent(query)}`)).json();
+ *   }
+ * }
+ *
+ * @throws TypeError on anything but a method, and as `cache.wrap` does.
  */
 export function cached(
   cache: Cache,

@@ -1,6 +1,6 @@
 import { toBase64 } from "../base/bytes.js";
 
-/** A built-in that JSON has no word for: the name of its tag, and what stands in the tag. */
+/** A built-in that JSON cannot express: the name of its tag, and the data in the tag. */
 export interface Brand {
   name: string;
   data: unknown;
@@ -13,8 +13,8 @@ let elementType: ((this: object) => string | undefined) | undefined;
 let byteLength: ((this: object) => number) | undefined;
 
 /**
- * Tells built-ins by their internal slots, which neither another realm nor a subclass nor `Symbol.toStringTag` can change.
- * Each reader throws on what is not of its kind.
+ * Makes the readers that recognize built-ins by their internal slots, which neither another realm nor a subclass nor
+ * `Symbol.toStringTag` can change. Each reader throws on a value of another kind.
  */
 function prepare(): Map<string, Reader> {
   const getter = (owner: object, name: PropertyKey) => Object.getOwnPropertyDescriptor(owner, name)!.get!;
@@ -58,13 +58,13 @@ function prepare(): Map<string, Reader> {
   ]);
 }
 
-/** What built-in an object is, if it is one of those that are tagged. */
+/** Returns the brand of an object, if it is one of the built-ins that are tagged. */
 export function brandOf(value: object): Brand | undefined {
   readers ??= prepare();
   const element = elementType!.call(value);
   if (element !== undefined) return { name: element, data: toBase64(littleEndian(value as Uint8Array)) };
   const looks = Object.prototype.toString.call(value).slice(8, -1);
-  // An instance of an ordinary class names none of them, nor anything else, and is not put to the tests.
+  // An instance of an ordinary class looks like no built-in, and is not put to the tests.
   if (looks === "Object") return undefined;
   const read = readers.get(looks);
   const data = read && attempt(read, value);
@@ -84,7 +84,7 @@ function attempt(read: Reader, value: object): unknown {
   }
 }
 
-/** The bytes of a `Uint8Array` (a `Buffer` too) or an `ArrayBuffer` of any realm, without copying; else undefined. */
+/** Returns the bytes of a `Uint8Array` (or `Buffer`) or an `ArrayBuffer` of any realm, without copying; else undefined. */
 export function bytesOf(value: unknown): Uint8Array | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   readers ??= prepare();
@@ -98,7 +98,7 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   return new Uint8Array(value as ArrayBuffer);
 }
 
-/** The bytes of a typed array, the lowest of each element first, whatever the machine's own order is. */
+/** Returns the bytes of a typed array, the lowest of each element first, whatever the order of the machine is. */
 export function littleEndian(array: Uint8Array): Uint8Array {
   const { buffer, byteOffset, byteLength } = array;
   const bytes = new Uint8Array(buffer, byteOffset, byteLength);

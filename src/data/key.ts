@@ -1,32 +1,35 @@
 import { md5 } from "./digest.js";
-import { toBase64, utf8 } from "../base/bytes.js";
+import { utf8 } from "../base/bytes.js";
+import { sha256Base64 } from "../base/sha256.js";
 import { hasLoneSurrogate } from "./plain.js";
-import { nodeBuiltin } from "../base/runtime.js";
 import { writeTagged } from "./tagged.js";
 
 /**
- * The canonical text of arguments: RFC 8785 (JCS), with tags for what JSON has no word for. The same data gives the same
- * text in any language, whatever the order of properties.
+ * Returns the canonical text of arguments: RFC 8785 (JCS), with tags for values that JSON cannot express. The same data
+ * gives the same text in any language, whatever the order of properties.
  *
- * @param args The array of arguments, whose trailing `undefined` is dropped, or what takes its place.
- * @param what What an error calls it.
+ * @param args The array of arguments, whose trailing `undefined` is dropped, or the data in its place.
+ * @param root Beginning of the path in an error.
  * @throws TypeError that names the path of what cannot be part of a key.
  */
-export function canonicalize(args: unknown, what = "args"): string {
+export function canonicalize(args: unknown, root = "args"): string {
   if (Array.isArray(args) && args.length > 0 && args[args.length - 1] === undefined) {
     let { length } = args;
     while (length > 0 && args[length - 1] === undefined) length--;
     args = args.slice(0, length);
   }
-  return writeTagged(args, what, "return plain data for it from the `key` option");
+  return writeTagged(args, root, "return plain data for it from the `key` option");
 }
 
 /**
- * The key under which the result of a wrapped function is stored, without the cache's prefix: `<name>/<md5>`, as
- * `cache.get` and `cache.delete` take it. Synchronous, and the same in every runtime.
+ * Returns the key under which the result of a wrapped function is stored, without the cache's prefix: `<name>/<md5>`, as
+ * `cache.get` and `cache.delete` take it. It is the same in every runtime.
+ *
+ * @example
+ * await cache.delete(cacheKey("report", ["2026-11"]));
  *
  * @param name The `name` that the function was wrapped with.
- * @param args Its arguments or, where a `key` option is set, what that returned in their place (see `canonicalize`).
+ * @param args Its arguments or, where a `key` option is set, the data that it returned in their place.
  * @throws TypeError for a name that cannot be part of an object key, and for arguments that are not data, naming their path.
  */
 export function cacheKey(name: string, args: readonly unknown[]): string {
@@ -34,13 +37,13 @@ export function cacheKey(name: string, args: readonly unknown[]): string {
   return digestKey(name, canonicalize(args));
 }
 
-/** The key of a canonical text. */
+/** Returns the key of a canonical text. */
 export function digestKey(name: string, canonical: string): string {
   return `${sanitizeName(name)}/${md5(canonical)}`;
 }
 
 /**
- * The name as it stands in object keys: `<` and `>` become `_`.
+ * Returns the name as it stands in object keys: `<` and `>` become `_`.
  *
  * @throws TypeError when it cannot be part of one.
  */
@@ -53,21 +56,21 @@ export function sanitizeName(name: string): string {
 }
 
 /**
- * The object key of an entry.
+ * Returns the object key of an entry.
  *
- * @throws TypeError that names the rule a key breaks: these are keys that stores refuse, or read as another key.
+ * @throws TypeError that names the rule a key breaks. Stores refuse such keys, or read them as another key.
  */
 export function objectKey(prefix: string, key: string): string {
   if (typeof key !== "string") throw new TypeError(`key must be a string, got ${key === null ? "null" : typeof key}`);
   const whole = prefix + key;
-  // Plain ASCII whose segments do not begin with a dot, and too short for the limits: nothing else to look at.
+  // Plain ASCII whose segments do not begin with a dot, and which is too short for the limits, breaks no rule.
   if (whole.length <= 255 && /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/.test(whole) && /^[\w-]/.test(key)) return whole;
   const fault = faultOf(key) ?? (prefix === "" ? undefined : faultOf(whole));
   if (fault !== undefined) throw new TypeError(`key ${JSON.stringify(whole.slice(0, 200))} ${fault}`);
   return whole;
 }
 
-/** Keys that are ours (leases, generations): hidden from listings, `clear` and the handler. */
+/** Tells whether an object key is reserved. Such keys are hidden from listings, `clear` and the handler. */
 export function isReserved(prefix: string, objectKey: string): boolean {
   return objectKey.startsWith(`${prefix}.bucketcache/`);
 }
@@ -87,25 +90,10 @@ function faultOf(key: string): string | undefined {
 }
 
 /**
- * The `key` of an entry: base64 SHA-256 of name, NUL and canonical text. It tells apart what shares a sanitised name or a
- * crafted md5. Undefined where the platform has no `crypto.subtle` (plain-http pages other than localhost).
+ * Returns the `key` of an entry: base64 SHA-256 of name, NUL and canonical text. It tells entries apart that share a
+ * sanitised name or a crafted md5. Undefined where the platform has no `crypto.subtle` (plain-http pages other than
+ * localhost).
  */
 export async function keyHash(name: string, canonical: string): Promise<string | undefined> {
-  const text = `${name}\0${canonical}`;
-  const node = nodeBuiltin<{ createHash(name: string): NodeHash }>("node:crypto");
-  if (node !== undefined) return node.createHash("sha256").update(text, "utf8").digest("base64");
-  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
-  return subtle && toBase64(new Uint8Array(await subtle.digest("SHA-256", utf8(text))));
-}
-
-interface NodeHash {
-  update(text: string, encoding: string): NodeHash;
-  digest(encoding: string): string;
-}
-
-/** An object key as a URL path: each segment percent-encoded on its own, RFC 3986's unreserved characters kept. */
-export function encodePath(objectKey: string): string {
-  return encodeURIComponent(objectKey).replace(/%2F|[!'()*]/g, (found) =>
-    found === "%2F" ? "/" : `%${found.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
+  return sha256Base64(`${name}\0${canonical}`);
 }

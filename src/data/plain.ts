@@ -1,11 +1,11 @@
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** Whether a text has a surrogate without its other half, which UTF-8 cannot say. */
+/** Tells whether a text has a surrogate without its other half, which UTF-8 cannot express. */
 export function hasLoneSurrogate(text: string): boolean {
   return LONE_SURROGATE.test(text);
 }
 
-/** Objects that JSON writes by their properties, of any realm. */
+/** Tells whether JSON writes an object, of any realm, by its properties. */
 export function isPlainObject(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return (
@@ -16,8 +16,8 @@ export function isPlainObject(value: object): boolean {
 }
 
 /**
- * Whether `JSON.stringify` and `JSON.parse` give back exactly this: one walk, and a fast one. A no may be rash: it does
- * not follow cycles to their end, deep nesting, `toJSON` or other realms, which are left to the writer of tagged data.
+ * Tells, in one fast walk, whether `JSON.stringify` and `JSON.parse` give back exactly this value. The answer is also no
+ * for cycles, deep nesting, `toJSON` and other realms, which are left to the writer of tagged data.
  */
 export function isJson(value: unknown, depth = 0): boolean {
   if (typeof value === "number") return value - value === 0 && !Object.is(value, -0);
@@ -34,7 +34,7 @@ export function isJson(value: unknown, depth = 0): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
   if (Object.getOwnPropertySymbols(value).length > 0) return false;
-  // Inherited names only make it say no more often; it is the fastest way to visit properties.
+  // This is the fastest way to visit properties. Inherited names only make the answer no more often.
   for (const name in value) {
     const item = (value as Record<string, unknown>)[name];
     if (typeof item !== "string" && item !== undefined && !isJson(item, depth + 1)) return false;

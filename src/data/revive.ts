@@ -3,14 +3,14 @@ import { littleEndian } from "./brands.js";
 import { MAX_DEPTH, MAX_DIGITS, MAX_PATTERN } from "./tagged.js";
 
 /**
- * The value of parsed tagged JSON, revived in place. `__proto__` is data: `JSON.parse` made it an own property, and
- * assigning to an own property sets no prototype.
+ * Revives parsed tagged JSON in place, and returns its value. `__proto__` is data: `JSON.parse` made it an own property,
+ * and assigning to an own property sets no prototype.
  *
- * @throws Error for what no writer of this format writes.
+ * @throws Error for data that no writer of this format writes.
  */
 export function revive(value: unknown, depth = 0): unknown {
   if (typeof value !== "object" || value === null) return value;
-  // One more than the writer counts, which takes a tagged primitive for no level.
+  // The limit is one level more than the writer's, which does not count a tagged primitive as a level.
   if (depth > MAX_DEPTH) throw new Error(`nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) value[i] = revive(value[i], depth + 1);
@@ -48,7 +48,7 @@ function reviveTag(name: string, data: unknown): unknown {
       if (data === null) return new Date(NaN);
       if (typeof data === "string") {
         const date = new Date(data);
-        // Throws for an invalid one; what another form says might depend on the platform.
+        // toISOString throws for an invalid date. The meaning of any other form might depend on the platform.
         if (date.toISOString() === data) return date;
       }
       break;

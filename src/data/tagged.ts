@@ -1,7 +1,7 @@
 import { brandOf } from "./brands.js";
 import { hasLoneSurrogate, isPlainObject } from "./plain.js";
 
-/** What the writer is told, and tells, about a value to be stored. Without it, it writes the canonical text of a key. */
+/** Notes for and from the writer about a value to be stored. Without notes, it writes the canonical text of a key. */
 export interface ValueNotes {
   /** Whether plain objects that look like a tag are escaped, as they must be among tags. */
   readonly escape: boolean;
@@ -9,26 +9,27 @@ export interface ValueNotes {
   tagged: boolean;
   /** Set when a plain object that looks like a tag was met. */
   lookalike: boolean;
-  /** Set when an object was written as what its `toJSON` gave. */
+  /** Set when an object was written as the result of its `toJSON`. */
   converted: boolean;
 }
 
-/** Levels of nesting, tags included, beyond which data is refused rather than the stack exhausted. The reader's limit too. */
+/** Levels of nesting, tags included, beyond which data is refused before the stack is exhausted. The reader has the same limit. */
 export const MAX_DEPTH = 1_000;
-/** What values may hold, because the reader reads no more: both take more than linear time to read. */
+/** Digits of a bigint in a value. It takes more than linear time to read, so the reader takes no more. */
 export const MAX_DIGITS = 10_000;
+/** Characters of a pattern in a value, for the same reason. */
 export const MAX_PATTERN = 10_000;
 
 // Cycles are found by remembering ancestors, but only from this depth on: almost all data is flatter and pays nothing.
 const REMEMBER_FROM = 16;
 
-// All but what JSON writes as it is: control characters, quote, backslash; and surrogates, which need a closer look.
+// Characters that JSON does not write as they are (control characters, quote, backslash), and surrogates, which need a closer look.
 const ESCAPED = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 
-/** Why data was refused and, gathered while the stack unwinds, where. */
+/** Reason why data was refused, and its place, which is gathered while the stack unwinds. */
 class Refusal {
   readonly reason: string;
-  /** From the inside out: the objects around what was refused, and the way from each to the next. */
+  /** Objects around the refused value, from the inside out, and the way from each to the next. */
   readonly around: { owner: object; key: string | number | undefined }[] = [];
   constructor(reason: string) {
     this.reason = reason;
@@ -36,12 +37,12 @@ class Refusal {
 }
 
 /**
- * Data as JSON in which what JSON has no word for is tagged, `{"$$Date":"…"}`. The canonical text of keys (RFC 8785:
- * properties sorted, `-0` is `0`, lone surrogates refused), or with `notes` the text of a value, which keeps the order
- * of properties, `-0` and any string. docs/keys.md holds the table of tags.
+ * Writes data as JSON, with tags such as `{"$$Date":"…"}` for values that JSON cannot express. Returns the canonical text
+ * of keys (RFC 8785: properties sorted, `-0` is `0`, lone surrogates refused), or with `notes` the text of a value, which
+ * keeps the order of properties, `-0` and any string. docs/keys.md has the table of tags.
  *
- * @param root What the path in an error begins with.
- * @param advice What an error suggests.
+ * @param root Beginning of the path in an error.
+ * @param advice Suggestion at the end of an error.
  * @throws TypeError that names the path of what cannot be written.
  */
 export function writeTagged(value: unknown, root: string, advice: string, notes?: ValueNotes): string {
@@ -126,7 +127,7 @@ function writeObject(value: object, depth: number, ancestors: Set<object> | unde
   }
 }
 
-/** An object with a prototype of its own: a built-in, told by brand before it is asked for `toJSON`, or else by that. */
+/** Writes an object that is not plain: a built-in, which its brand tells before `toJSON` is looked at, or else by `toJSON`. */
 function writeInstance(value: object, depth: number, ancestors: Set<object> | undefined, notes?: ValueNotes): string {
   const brand = brandOf(value);
   if (brand !== undefined) {
@@ -155,14 +156,14 @@ function quote(text: string, notes?: ValueNotes): string {
   return JSON.stringify(text);
 }
 
-// Names of properties recur, values hardly: looking a name up takes a third of quoting it.
+// Names of properties recur, and values hardly do. Looking a name up takes a third of the time of quoting it.
 const quotedNames = new Map<string, string>();
 
 function quoteName(name: string, notes?: ValueNotes): string {
   let text = quotedNames.get(name);
   if (text === undefined) {
     text = `${quote(name, notes)}:`;
-    // Not those with escapes, of which some may be in values only.
+    // Names with escapes are not kept, because some of those are allowed in values only.
     if (name.length < 64 && text.length === name.length + 3) {
       if (quotedNames.size === 500) quotedNames.clear();
       quotedNames.set(name, text);
@@ -171,7 +172,7 @@ function quoteName(name: string, notes?: ValueNotes): string {
   return text;
 }
 
-/** By UTF-16 code units. Objects mostly have few properties, often in order: then this beats the built-in sort. */
+/** Sorts by UTF-16 code units. Objects mostly have few properties, often in order: then this beats the built-in sort. */
 function sort(names: string[]): void {
   if (names.length > 16) names.sort();
   else {

@@ -25,7 +25,7 @@ export interface ReceiveOptions {
   checksums?: boolean;
 }
 
-/** What is known of a body once all of it was received and verified. */
+/** Facts about a body that was received whole and verified. */
 export interface Received {
   size: number;
   /** MD5 in hex: the ETag. */
@@ -35,8 +35,8 @@ export interface Received {
 
 /**
  * Receives the body of a request, piece by piece, and verifies every digest that came with it: the signed SHA-256,
- * `Content-MD5`, `x-amz-checksum-*` in a header or in the trailer, and the lengths. When it rejects, what was written
- * is void.
+ * `Content-MD5`, `x-amz-checksum-*` in a header or in the trailer, and the lengths. When it rejects, the bytes that were
+ * written are void.
  */
 export async function receiveBody(
   request: S3Request,
@@ -96,7 +96,7 @@ export async function receiveBody(
   };
 }
 
-/** A small body, whole. */
+/** Receives a small body, whole. */
 export async function receiveSmallBody(request: S3Request, options: ReceiveOptions): Promise<Buffer> {
   if (declaredSize(request) > options.maxBytes) throw new S3Error("MaxMessageLengthExceeded");
   const chunks: Buffer[] = [];
@@ -122,7 +122,7 @@ function contentMd5(request: S3Request): Buffer | undefined {
 
 interface DeclaredChecksum {
   algorithm: ChecksumAlgorithm;
-  /** Undefined when it comes in the trailer, or when none was promised. */
+  /** Undefined when the checksum comes in the trailer, or when none was promised. */
   value: string | undefined;
   trailer: boolean;
 }
@@ -185,7 +185,7 @@ function inOrder(chunks: Buffer[], take: (chunk: Buffer) => void | Promise<void>
   }
 }
 
-/** Hands over every piece of the body, waiting where the receiver asks to. What follows a failure is read and dropped. */
+/** Hands over every piece of the body, waiting where the receiver asks to. After a failure the rest is read and dropped. */
 function consume(source: IncomingMessage, take: (piece: Buffer) => void | Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     let pending: Promise<void> | undefined;

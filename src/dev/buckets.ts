@@ -31,7 +31,7 @@ export async function createBucket({ request, storage, region, now }: Context): 
       );
     }
   }
-  // Again is no error: so it is in us-east-1, and only there.
+  // To create a bucket again is no error in us-east-1, and only there.
   storage.createBucket(name, now);
   return emptyReply(200, { location: `/${name}` });
 }
@@ -48,7 +48,7 @@ export function deleteBucket({ request, storage }: Context): Reply {
 
 export function getLocation({ request, storage }: Context): Reply {
   storage.bucket(request.bucket ?? "");
-  // Empty means us-east-1, for reasons of history.
+  // An empty location means us-east-1, for reasons of history.
   return xmlReply("LocationConstraint", "");
 }
 

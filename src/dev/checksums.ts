@@ -12,7 +12,7 @@ export function isChecksumAlgorithm(name: string): name is ChecksumAlgorithm {
 /** A checksum in the making. */
 export interface Checksum {
   update(chunk: Uint8Array): void;
-  /** The digest, in base64 as S3 writes it. */
+  /** Returns the digest, in base64 as S3 writes it. */
   digest(): string;
 }
 
@@ -46,8 +46,8 @@ export function isCrc(algorithm: ChecksumAlgorithm): algorithm is Crc {
 }
 
 /**
- * The checksum of a whole from those of its parts, without another look at the bytes: a CRC is linear, so the checksum
- * of what comes first is moved past what follows by a multiplication modulo the polynomial.
+ * Computes the checksum of a whole from those of its parts, without another look at the bytes: a CRC is linear, so the
+ * checksum of the earlier bytes is moved past the later ones by a multiplication modulo the polynomial.
  */
 export function combineCrc(algorithm: Crc, parts: readonly { value: string; size: number }[]): string {
   const width = CHECKSUM_SIZES[algorithm] * 8;
@@ -59,7 +59,7 @@ export function combineCrc(algorithm: Crc, parts: readonly { value: string; size
   return base64(crc, width / 8);
 }
 
-/** The product of two polynomials with reversed bits: the highest bit is the coefficient of 1. */
+/** Multiplies two polynomials with reversed bits: the highest bit is the coefficient of 1. */
 function multiply(algorithm: Crc, width: number, a: bigint, b: bigint): bigint {
   const one = 1n << BigInt(width - 1);
   let product = 0n;
@@ -70,7 +70,7 @@ function multiply(algorithm: Crc, width: number, a: bigint, b: bigint): bigint {
   return product;
 }
 
-/** x to the power of `exponent`. */
+/** Returns x to the power of `exponent`. */
 function power(algorithm: Crc, width: number, exponent: number): bigint {
   let result = 1n << BigInt(width - 1);
   let square = 1n << BigInt(width - 2);

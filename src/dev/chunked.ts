@@ -26,7 +26,7 @@ export class ChunkedDecoder {
     this.#signer = signer;
   }
 
-  /** The payload within a piece of the framed body. */
+  /** Returns the payload within a piece of the framed body. */
   decode(piece: Buffer): Buffer[] {
     const payload: Buffer[] = [];
     let at = 0;
@@ -59,7 +59,7 @@ export class ChunkedDecoder {
     return payload;
   }
 
-  /** The trailing headers, once the whole body is here. */
+  /** Returns the trailing headers, once the whole body is here. */
   finish(): ReadonlyMap<string, string> {
     // Some clients end the body right after the last header of the trailer, without the empty line.
     if (this.#state === "trailer" && this.#line === "") this.#endTrailer();

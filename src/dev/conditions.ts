@@ -2,7 +2,7 @@ import { S3Error } from "./errors.js";
 import type { S3Request } from "./request.js";
 import type { StoredObject } from "./storage.js";
 
-/** True when a list of entity tags, or `*`, holds this one. Weak tags count, and quotes may be missing, as on S3. */
+/** Tells whether a list of entity tags, or `*`, holds this one. Weak tags count, and quotes may be missing, as on S3. */
 export function matchesEtag(list: string, etag: string): boolean {
   return list.split(",").some((item) => {
     const text = item.trim().replace(/^W\//, "");
@@ -11,7 +11,7 @@ export function matchesEtag(list: string, etag: string): boolean {
 }
 
 /**
- * The conditions of a write. To be asked in the same turn of the event loop as the write itself, so that one of many
+ * Checks the conditions of a write. The write itself must happen in the same turn of the event loop, so that one of many
  * concurrent writers wins.
  */
 export function checkWriteConditions(request: S3Request, key: string, existing: StoredObject | undefined): void {
@@ -29,7 +29,7 @@ export function checkWriteConditions(request: S3Request, key: string, existing: 
   }
 }
 
-/** The conditions of a read, in RFC 9110's order: a tag that was compared makes the date beside it irrelevant. */
+/** Checks the conditions of a read, in RFC 9110's order: a tag that was compared makes the date beside it irrelevant. */
 export function checkReadConditions(request: S3Request, object: StoredObject): "fresh" | "not-modified" {
   const ifMatch = request.header("if-match");
   if (ifMatch !== undefined) {
@@ -42,7 +42,7 @@ export function checkReadConditions(request: S3Request, object: StoredObject): "
   return object.modified <= httpDate(request.header("if-modified-since"), -Infinity) ? "not-modified" : "fresh";
 }
 
-/** The conditions on the source of a copy: what would be 304 for a read is 412 here. */
+/** Checks the conditions on the source of a copy: a 304 of a read is a 412 here. */
 export function checkCopyConditions(request: S3Request, source: StoredObject): void {
   const header = (name: string): string | undefined => request.header(`x-amz-copy-source-${name}`);
   const ifMatch = header("if-match");
@@ -63,15 +63,15 @@ function failed(condition: string): S3Error {
   return new S3Error("PreconditionFailed", undefined, { Condition: condition });
 }
 
-/** A date that cannot be read is as good as none. */
+/** Parses a date. One that cannot be read counts as none. */
 function httpDate(text: string | undefined, fallback: number): number {
   const time = text === undefined ? NaN : Date.parse(text);
   return Number.isNaN(time) ? fallback : time;
 }
 
 /**
- * The range that a read asks for, end exclusive; undefined for all of it. Several ranges, and what is no range of
- * bytes, give the whole object, as on S3.
+ * Returns the range that a read asks for, end exclusive; undefined for all of the object. Several ranges, and ranges of
+ * other units than bytes, give the whole object, as on S3.
  *
  * @throws S3Error InvalidRange when no byte of it exists.
  */

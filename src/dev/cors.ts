@@ -10,7 +10,7 @@ const MAX_RULES = 100;
 const MAX_CONFIGURATION = 64 * 1024;
 const VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
 
-/** The CORS headers of an answer: those of the first rule that fits, and none at all when none does. */
+/** Returns the CORS headers of an answer: those of the first rule that fits, and none at all when none does. */
 export function corsHeaders(request: IncomingMessage, bucket: Bucket | undefined): Record<string, string> {
   const { origin } = request.headers;
   const method = request.method ?? "";
@@ -19,7 +19,7 @@ export function corsHeaders(request: IncomingMessage, bucket: Bucket | undefined
   return rule === undefined ? {} : ruleHeaders(rule, origin);
 }
 
-/** The answer to a preflight request, which is never signed. */
+/** Answers a preflight request, which is never signed. */
 export function preflight(request: IncomingMessage, bucket: Bucket | undefined): Reply {
   const { origin } = request.headers;
   const method = request.headers["access-control-request-method"];
@@ -74,7 +74,7 @@ function allowsHeader(rule: CorsRule, name: string): boolean {
   return rule.headers.some((pattern) => matchesPattern(pattern.toLowerCase(), name));
 }
 
-/** One `*` stands for any run of characters. */
+/** Matches a pattern in which one `*` stands for any run of characters. */
 function matchesPattern(pattern: string, text: string): boolean {
   const star = pattern.indexOf("*");
   if (star < 0) return pattern === text;

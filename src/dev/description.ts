@@ -5,7 +5,7 @@ import type { Description, StoredObject, Upload } from "./storage.js";
 
 const MAX_METADATA = 2048;
 const KEPT = ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"] as const;
-/** Headers that would change what is stored, or where. Ignoring them would be a lie. */
+/** Headers that would change the stored object, or its place. To ignore them would be a lie. */
 const REFUSED = [
   "x-amz-object-lock-",
   "x-amz-server-side-encryption-customer-",
@@ -14,7 +14,7 @@ const REFUSED = [
   "x-amz-write-offset-bytes",
 ] as const;
 
-/** What a PUT, or the start of an upload, says about the object to be. */
+/** Reads the description of the object to be from a PUT, or from the start of an upload. */
 export function readDescription(request: S3Request): Description {
   const headers: Record<string, string> = {
     "content-type": request.header("content-type") || "binary/octet-stream",
@@ -32,7 +32,7 @@ export function readDescription(request: S3Request): Description {
   return { headers, metadata };
 }
 
-/** `aws-chunked` is about the request, not about the object. */
+/** Returns the encoding of the object. `aws-chunked` is the encoding of the request only. */
 function contentEncoding(request: S3Request): string | undefined {
   const codings = request
     .header("content-encoding")
@@ -48,7 +48,7 @@ export function refuseUnsupported(request: S3Request): void {
   if (header !== undefined) throw new S3Error("NotImplemented", undefined, { Header: `x-amz-${header}` });
 }
 
-/** The checksum that an upload will have, from its first request. */
+/** Reads from the first request of an upload the checksum that the object will have. */
 export function uploadChecksum(request: S3Request): Upload["checksum"] {
   const algorithm = request.header("x-amz-checksum-algorithm")?.toLowerCase();
   const type = request.header("x-amz-checksum-type")?.toUpperCase();
@@ -78,7 +78,7 @@ export function checksumHeaders(checksum: StoredObject["checksum"]): Record<stri
   return { [`x-amz-checksum-${checksum.algorithm}`]: checksum.value, "x-amz-checksum-type": checksum.type };
 }
 
-/** `response-*` of the query takes the place of stored headers, in signed requests: there are no others here. */
+/** Headers that `response-*` of the query replaces. S3 allows it in signed requests, and there are no others here. */
 const OVERRIDES = [
   "cache-control",
   "content-disposition",
@@ -88,7 +88,7 @@ const OVERRIDES = [
   "expires",
 ] as const;
 
-/** The headers that describe an object to its readers. */
+/** Returns the headers that describe an object to its readers. */
 export function objectHeaders(request: S3Request, object: StoredObject): Record<string, string> {
   const headers: Record<string, string> = {
     "accept-ranges": "bytes",

@@ -17,9 +17,9 @@ import {
 import { lockFolder } from "./lock.js";
 
 const FORMAT = "bucketcache-dev-1";
-/** Up to here a body is written, or read, in one synchronous go: cheaper than trips to the thread pool. */
-const SMALL = 128 * 1024;
-const BLOCK = 512 * 1024;
+/** Bodies up to this size are written, or read, in one synchronous go: cheaper than trips to the thread pool. */
+const SMALL_BYTES = 128 * 1024;
+const BLOCK_BYTES = 512 * 1024;
 
 type BucketRecord = Pick<Bucket, "created" | "cors">;
 
@@ -53,7 +53,7 @@ export class FolderBackend implements Backend {
     this.#unlock = lockFolder(root);
   }
 
-  /** What an earlier server left. */
+  /** Loads the buckets that an earlier server left. */
   load(): Bucket[] {
     const marker = join(this.#root, "bucketcache-dev.json");
     const ours = readJson<{ format: string }>(marker)?.format === FORMAT;
@@ -88,7 +88,7 @@ export class FolderBackend implements Backend {
     for (const id of fs.readdirSync(this.#path(bucket, "uploads"))) {
       const folder = this.#path(bucket, "uploads", id);
       const upload = readJson<Upload>(join(folder, "upload.json"));
-      // A process that ended in the middle of completing: the object is there, its upload only looks open.
+      // A process may have ended while it completed: the object is there, and its upload only looks open.
       if (upload === undefined || completed.has(id)) {
         fs.rmSync(folder, { recursive: true, force: true });
         continue;
@@ -114,7 +114,7 @@ export class FolderBackend implements Backend {
     }
     const [first] = ranges;
     if (first === undefined) return Buffer.alloc(0);
-    if (ranges.length === 1 && first.to - first.from <= SMALL) return readSmall(first);
+    if (ranges.length === 1 && first.to - first.from <= SMALL_BYTES) return readSmall(first);
     for (const { id } of ranges) this.#readers.set(id, (this.#readers.get(id) ?? 0) + 1);
     return new FolderReader(ranges, () => {
       for (const { id } of ranges) this.#release(id);
@@ -201,7 +201,7 @@ function readSmall({ path, from, to }: BlobRange): Buffer {
   }
 }
 
-/** Reads blob after blob, one block ahead of whoever asks, so that disk and socket work at the same time. */
+/** Reads blob after blob, one block ahead of its reader, so that disk and socket work at the same time. */
 class FolderReader implements BlobReader {
   readonly #ranges: BlobRange[];
   readonly #onClose: () => void;
@@ -229,7 +229,7 @@ class FolderReader implements BlobReader {
     const range = this.#ranges[0];
     if (range === undefined || this.#closed) return undefined;
     this.#file ??= await open(range.path, "r");
-    const buffer = Buffer.allocUnsafe(Math.min(BLOCK, range.to - range.from));
+    const buffer = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, range.to - range.from));
     const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, range.from);
     if (bytesRead === 0) throw new Error("a blob is cut short");
     range.from += bytesRead;
@@ -244,7 +244,7 @@ class FolderReader implements BlobReader {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // Not before the read that is under way has ended: only then is the file ours to close.
+    // The file can be closed only when the read that is under way has ended.
     void this.#ahead
       .catch(() => {})
       .then(() => this.#file?.close())
@@ -270,7 +270,7 @@ class FolderWriter implements BlobWriter {
   write(chunk: Buffer): void | Promise<void> {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes < BLOCK) return;
+    if (this.#bytes < BLOCK_BYTES) return;
     const before = this.#writing;
     this.#flush();
     return before;
@@ -287,12 +287,12 @@ class FolderWriter implements BlobWriter {
       const { bytesWritten } = await this.#file.writev(chunks);
       if (bytesWritten < bytes) throw new Error("the disk is full");
     });
-    // Told by the next `write` or by `finish`.
+    // The next `write`, or `finish`, rejects with the error.
     this.#writing.catch(() => {});
   }
 
   finish(): string | Promise<string> {
-    if (this.#bytes <= SMALL && !this.#flushed) {
+    if (this.#bytes <= SMALL_BYTES && !this.#flushed) {
       fs.writeFileSync(this.#path, Buffer.concat(this.#chunks), { flag: "wx" });
       return this.#id;
     }
@@ -314,12 +314,12 @@ function readJson<T>(path: string): T | undefined {
   try {
     return JSON.parse(fs.readFileSync(path, "utf8")) as T;
   } catch {
-    // Absent, or not what we wrote: there is no such thing here.
+    // The file is absent, or not one that this server wrote.
     return undefined;
   }
 }
 
-/** Every record of a folder; what was being written when a process ended is removed. */
+/** Reads every record of a folder. Files that were being written when a process ended are removed. */
 function readFolder<T>(folder: string): T[] {
   const records: T[] = [];
   for (const file of fs.readdirSync(folder)) {

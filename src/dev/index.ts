@@ -18,19 +18,39 @@ const REGION = "us-east-1";
 
 /** Options of {@link startDevServer}. */
 export interface DevServerOptions {
-  /** Default: 0, a free port. */
+  /**
+   * Port to listen on. 0 stands for any free port.
+   *
+   * @default 0
+   */
   port?: number;
-  /** Keeps everything in this folder, which is made when absent; one server at a time. Default: in memory. */
+  /**
+   * Folder that keeps everything, for one server at a time. It is made when absent.
+   *
+   * @default none: everything is in memory
+   */
   directory?: string;
-  /** Default: `"bucketcache"`. */
+  /**
+   * Access key that the server takes.
+   *
+   * @default "bucketcache"
+   */
   accessKeyId?: string;
-  /** Default: a random one at each start. */
+  /**
+   * Secret key that the server takes.
+   *
+   * @default a random one at each start
+   */
   secretAccessKey?: string;
-  /** Made at the start where they do not exist. Default: one, `"bucketcache"`. */
+  /**
+   * Buckets that are made at the start where they do not exist.
+   *
+   * @default ["bucketcache"]
+   */
   buckets?: readonly string[];
 }
 
-/** A server that runs. Spreads into the options of `s3Store`, and of an `S3Client`. */
+/** A server that runs. It spreads into the options of `s3Store`, and of an `S3Client`. */
 export interface DevServer {
   /** `http://127.0.0.1:<port>` */
   endpoint: string;
@@ -38,9 +58,9 @@ export interface DevServer {
   region: string;
   /** Buckets are named in the path: there is no DNS for names below 127.0.0.1. */
   forcePathStyle: true;
-  /** The only ones that it takes. */
+  /** The only credentials that it takes. */
   credentials: Pick<Required<DevServerOptions>, "accessKeyId" | "secretAccessKey">;
-  /** Ends every connection and stops listening. What a folder holds stays. */
+  /** Ends every connection and stops listening. The content of a folder stays. */
   close(): Promise<void>;
 }
 
@@ -63,7 +83,7 @@ export interface DevServer {
  * await server.close();
  * ```
  *
- * @throws TypeError when an option is none of what it may be.
+ * @throws TypeError for ill-formed options
  * @throws BucketCacheError `ERR_UNAVAILABLE` when the port is taken, `ERR_CONFLICT` when another server has the folder.
  */
 export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {

@@ -14,7 +14,7 @@ interface Page {
   next: string | undefined;
 }
 
-/** One page of the keys after `after`, those below a delimiter rolled up. */
+/** Returns one page of the keys after `after`, those below a delimiter rolled up. */
 function listPage(bucket: Bucket, prefix: string, delimiter: string, after: string, maximum: number): Page {
   const objects: StoredObject[] = [];
   const prefixes: string[] = [];
@@ -47,7 +47,7 @@ interface Parameters {
   prefix: string;
   delimiter: string;
   maximum: number;
-  /** How keys are written: URL-encoded when the client asks for it. */
+  /** Writes a key: URL-encoded when the client asks for it. */
   write: (key: string) => string;
   encodingType: "url" | undefined;
 }
@@ -69,7 +69,7 @@ function parameters(request: S3Request): Parameters {
   };
 }
 
-/** As S3 writes keys with `encoding-type=url`: a form's encoding, with slashes left alone. */
+/** Encodes a key as S3 does with `encoding-type=url`: as in a form, with slashes left alone. */
 function urlEncode(key: string): string {
   return encodeRfc3986(key, true).replaceAll("%20", "+");
 }
@@ -124,7 +124,7 @@ export function listObjectsV2({ request, storage }: Context): Reply {
   );
 }
 
-/** The first version of the listing, which some tools still ask for. */
+/** Lists by the first version of the protocol, which some tools still use. */
 export function listObjects({ request, storage }: Context): Reply {
   const bucket = storage.bucket(request.bucket ?? "");
   const { prefix, delimiter, maximum, write, encodingType } = parameters(request);
@@ -144,7 +144,7 @@ export function listObjects({ request, storage }: Context): Reply {
   );
 }
 
-/** Opaque to clients: where the next page goes on. */
+/** Makes the token of the next page, which is opaque to clients. */
 function writeToken(after: string): string {
   return Buffer.from(`1${after}`).toString("base64url");
 }

@@ -2,12 +2,12 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { BucketCacheError } from "../errors.js";
 
-/** What this process has locked: its own id in a lock file may also be left from before a restart of a container. */
+/** Folders that this process has locked. Its id in a lock file may also be left from before a restart of a container. */
 const held = new Set<string>();
 
 /**
- * Takes a folder for this process; the result gives it back. Two servers in one folder would each serve half of what
- * is there, and remove what the other one is about to write.
+ * Takes a folder for this process, and returns a function that gives it back. Two servers in one folder would each serve
+ * half of its objects, and remove those that the other one is about to write.
  *
  * @throws BucketCacheError ERR_CONFLICT when another server that is alive has it.
  */

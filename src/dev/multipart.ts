@@ -67,7 +67,7 @@ export async function uploadPart(context: Context): Promise<Reply> {
       );
     }
     const id = await writer.finish();
-    // Looked up again: it may have been completed or aborted while the body came in.
+    // The upload is looked up again: it may have been completed or aborted while the body came in.
     const { bucket, open } = openUpload(context);
     const { size, md5: etag, checksum } = body;
     bucket.putPart(open, { number, id, size, etag, modified: wholeSeconds(context.now), checksum });
@@ -146,7 +146,7 @@ export async function completeUpload(context: Context): Promise<Reply> {
   const { request } = context;
   const { bucket, key } = openUpload(context);
   const body = await receiveSmallBody(request, { maxBytes: MAX_LONG_XML, checksums: false });
-  // Looked up again: another request may have completed it meanwhile. From here to the end nothing waits.
+  // The upload is looked up again: another request may have completed it meanwhile. From here on nothing waits.
   const { open } = openUpload(context);
   const parts = chosenParts(open, body);
   const size = parts.reduce((sum, part) => sum + part.size, 0);
@@ -176,7 +176,7 @@ export async function completeUpload(context: Context): Promise<Reply> {
   );
 }
 
-/** The parts that the request names, each one verified. */
+/** Returns the parts that the request names, each one verified. */
 function chosenParts(open: OpenUpload, body: Buffer): Part[] {
   const root = parseXml(body);
   const elements = childrenOf(root, "Part");
@@ -218,7 +218,7 @@ function chosenParts(open: OpenUpload, body: Buffer): Part[] {
   return parts;
 }
 
-/** The checksum of the whole from those of the parts, compared with the one that the request expects. */
+/** Computes the checksum of the whole from those of the parts, and compares it with the one that the request expects. */
 function wholeChecksum(request: S3Request, open: OpenUpload, parts: readonly Part[]): StoredObject["checksum"] {
   const { checksum } = open.upload;
   if (checksum === undefined) return undefined;

@@ -17,12 +17,12 @@ import { childrenOf, parseXml, tag, textOf } from "./xml.js";
 
 export const MAX_OBJECT = 5 * 1024 ** 3;
 const MAX_BATCH = 1000;
-/** A thousand keys of 1,024 bytes, each of them escaped. */
+/** Size of a thousand keys of 1,024 bytes, each of them escaped. */
 export const MAX_LONG_XML = 4 * 1024 * 1024;
 
 /**
- * The bucket and the key of a request that has both. Asked before a body comes in, and again when it has: the bucket
- * may be gone by then.
+ * Returns the bucket and the key of a request that has both. It is called before a body comes in, and again afterwards:
+ * the bucket may be gone by then.
  */
 export function target({ request, storage }: Context): { bucket: Bucket; key: string } {
   return { bucket: storage.bucket(request.bucket ?? ""), key: request.key ?? "" };
@@ -61,7 +61,7 @@ function fullObject(checksum: BodyChecksum | undefined): StoredObject["checksum"
   return checksum && { ...checksum, type: "FULL_OBJECT" };
 }
 
-/** GetObject and HeadObject: they differ in the body alone, which is left out when the answer is sent. */
+/** Serves GetObject and HeadObject, which differ in the body alone: that is left out when the answer is sent. */
 export function readObject(context: Context): Reply {
   const { request, storage } = context;
   const { bucket, key } = target(context);
@@ -94,7 +94,7 @@ function requestedRange(request: S3Request, object: StoredObject): { start: numb
   return parseRange(request.header("range"), object.size);
 }
 
-/** The range of one part of an object that was uploaded in parts. */
+/** Returns the range of one part of an object that was uploaded in parts. */
 function partRange(
   request: S3Request,
   object: StoredObject,
@@ -150,7 +150,7 @@ export async function deleteObjects(context: Context): Promise<Reply> {
   return xmlReply("DeleteResult", inner);
 }
 
-/** A batch that was cut or bent on its way would delete what nobody named. */
+/** Requires a digest of a batch: one that was cut or changed on its way would delete objects that nobody named. */
 function requireDigest(request: S3Request): void {
   const named = Object.keys(request.headersWith("x-amz-checksum-")).some(isChecksumAlgorithm);
   if (request.header("content-md5") === undefined && request.header("x-amz-trailer") === undefined && !named) {
@@ -158,7 +158,7 @@ function requireDigest(request: S3Request): void {
   }
 }
 
-/** The object that `x-amz-copy-source` names, in whatever bucket. */
+/** Returns the object that `x-amz-copy-source` names, in whatever bucket. */
 export function copySource(request: S3Request, storage: Storage): StoredObject {
   const [path = "", query] = (request.header("x-amz-copy-source") ?? "").split("?");
   let decoded: string;
@@ -214,7 +214,7 @@ export function copyResult(etag: string, modified: number): string {
   return tag("LastModified", new Date(modified).toISOString()) + tag("ETag", `"${etag}"`);
 }
 
-/** A copy of a range of an object as a new blob. */
+/** Copies a range of an object into a new blob. */
 export async function copyBytes(
   storage: Storage,
   source: StoredObject,

@@ -2,7 +2,7 @@ import type { S3Request } from "./request.js";
 import type { BlobReader, Storage } from "./storage.js";
 import { xmlDocument } from "./xml.js";
 
-/** What every operation is given. */
+/** The request and the state that every operation works on. */
 export interface Context {
   request: S3Request;
   storage: Storage;

@@ -4,14 +4,14 @@ import { S3Error } from "./errors.js";
 
 const MAX_KEY_BYTES = 1024;
 
-/** How the bytes of the body come over the wire, as the verified signature says. */
+/** Form in which the bytes of the body come over the wire, as the verified signature says. */
 export type PayloadMode =
   | { kind: "plain"; sha256: string | undefined }
   | { kind: "chunked"; trailer: boolean; signer: ChunkSigner | undefined };
 
 /** Goes along the chain of chunk signatures. */
 export interface ChunkSigner {
-  /** True when the signature belongs to a chunk with this SHA-256 at this place of the chain. */
+  /** Tells whether the signature belongs to a chunk with this SHA-256 at this place of the chain. */
   verifyChunk(signature: string, sha256: string): boolean;
   verifyTrailer(signature: string, sha256: string): boolean;
 }
@@ -66,7 +66,7 @@ export class S3Request {
     }
   }
 
-  /** Separate from the constructor, so that a key that is too long is told only to those who may ask. */
+  /** Checks the length of the key; after the constructor, so that only authenticated clients learn the result. */
   checkKey(): void {
     const size = this.key === undefined ? 0 : Buffer.byteLength(this.key);
     if (size > MAX_KEY_BYTES) {
@@ -74,13 +74,13 @@ export class S3Request {
     }
   }
 
-  /** A header, or the signed query parameter that stands for it in a presigned request. */
+  /** Returns a header, or the signed query parameter that stands for it in a presigned request. */
   header(name: string): string | undefined {
     const value = this.raw.headers[name] ?? this.#hoisted.get(name);
     return typeof value === "string" ? value : value?.join(", ");
   }
 
-  /** All headers whose name begins so, without that beginning. */
+  /** Returns all headers whose name begins with `prefix`, without it. */
   headersWith(prefix: string): Record<string, string> {
     const found: Record<string, string> = {};
     const add = (name: string, value: string | undefined): void => {
@@ -97,7 +97,7 @@ export class S3Request {
     return this.#query.get(name);
   }
 
-  /** An integer from the query, or the default when it is absent. */
+  /** Returns an integer from the query, or the default when it is absent. */
   integer(name: string, fallback: number, maximum: number): number {
     const text = this.query(name);
     if (text === undefined || text === "") return fallback;
@@ -111,8 +111,8 @@ export class S3Request {
   }
 
   /**
-   * In a presigned request, `x-amz-*` parameters of the query count as headers: that is where SDKs put them. S3 makes
-   * one exception, the values of checksums: SDKs compute those of a body that they have not seen.
+   * Makes the `x-amz-*` parameters of a presigned request count as headers: SDKs put them into the query. S3 makes one
+   * exception, the values of checksums: SDKs compute those of a body that they have not seen.
    */
   hoistQuery(): void {
     for (const { name, value } of this.parameters) {
@@ -135,7 +135,7 @@ function parseQuery(query: string): Parameter[] {
   return parameters;
 }
 
-/** Percent-decoding that refuses what is not UTF-8. The request line reaches us as Latin-1. */
+/** Undoes percent-encoding, and refuses bytes that are not UTF-8. The request line reaches us as Latin-1. */
 function decode(text: string): string {
   if (!/[%\u0080-\uffff]/.test(text)) return text;
   try {
@@ -145,7 +145,7 @@ function decode(text: string): string {
   }
 }
 
-/** Percent-encoding of everything but the unreserved characters of RFC 3986, and `/` where it is told to. */
+/** Percent-encodes all but the unreserved characters of RFC 3986, and `/` where it is told to keep it. */
 export function encodeRfc3986(text: string, keepSlash = false): string {
   if ((keepSlash ? /^[\w.~/-]*$/ : /^[\w.~-]*$/).test(text)) return text;
   const encoded = encodeURIComponent(text).replace(

@@ -58,7 +58,7 @@ const SUBRESOURCES = new Set(
   ).split(" "),
 );
 
-/** The operation that a request is for. */
+/** Finds the operation that a request is for. */
 export function findOperation(request: S3Request): Operation {
   const level = request.bucket === undefined ? "service" : request.key === undefined ? "bucket" : "object";
   const subresource = request.parameters.find(({ name }) => SUBRESOURCES.has(name))?.name;

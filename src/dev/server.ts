@@ -9,7 +9,7 @@ import { authenticate, type Verifier } from "./sigv4.js";
 import type { BlobReader, Storage } from "./storage.js";
 import { tag, xmlDocument } from "./xml.js";
 
-/** The HTTP server over a storage, not yet listening; `settled` waits for the requests under way. */
+/** Makes the HTTP server over a storage, not yet listening. `settled` waits for the requests under way. */
 export function createS3Server(storage: Storage, verifier: Verifier): { server: Server; settled(): Promise<void> } {
   const running = new Set<Promise<void>>();
   const server = createServer(
@@ -62,7 +62,7 @@ function errorReply(error: unknown, request: S3Request | undefined): Reply {
       ? error
       : new S3Error("InternalError", `We encountered an internal error: ${String(error)}`);
   let inner = tag("Code", failure.code) + tag("Message", failure.message);
-  // Line breaks stay as they are: what was signed is there to be read.
+  // Line breaks stay as they are, so that people can read the text that was signed.
   for (const [name, value] of Object.entries(failure.details)) inner += tag(name, value).replaceAll("&#xa;", "\n");
   inner += tag("Resource", request?.canonicalPath);
   return {

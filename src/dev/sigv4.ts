@@ -7,14 +7,14 @@ const MAX_SKEW = 15 * 60_000;
 const MAX_EXPIRES = 604_800;
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Who may sign, and for which region. */
+/** Credentials that may sign, and the region that signatures must name. */
 export interface Verifier {
   accessKeyId: string;
   secretAccessKey: string;
   region: string;
 }
 
-/** What a request says about its own signature. */
+/** The claims of a request about its own signature. */
 interface Claim {
   presigned: boolean;
   accessKeyId: string;
@@ -253,7 +253,7 @@ function chunkSigner(key: Buffer, seed: string, dateAndScope: string): ChunkSign
   };
 }
 
-// Header values reach us as Latin-1, one character for each byte of the wire: hashing them so hashes what was sent.
+// Header values reach us as Latin-1, one character for each byte of the wire. Hashed as Latin-1, they are the bytes sent.
 function sha256(text: string): string {
   return createHash("sha256").update(text, "latin1").digest("hex");
 }
@@ -262,7 +262,7 @@ function hmac(key: string | Buffer, text: string): Buffer {
   return createHmac("sha256", key).update(text, "latin1").digest();
 }
 
-/** Compares in a time that tells nothing of where the two differ. */
+/** Compares two texts in a time that does not tell where they differ. */
 function equal(given: string, expected: string): boolean {
   const a = Buffer.from(given, "latin1");
   const b = Buffer.from(expected, "latin1");
@@ -271,7 +271,7 @@ function equal(given: string, expected: string): boolean {
 
 const keys = new WeakMap<Verifier, { day: string; key: Buffer }>();
 
-/** The signing key of a day; all requests but those around midnight share one. */
+/** Returns the signing key of a day; all requests but those around midnight share one. */
 function signingKey(verifier: Verifier, day: string): Buffer {
   const known = keys.get(verifier);
   if (known?.day === day) return known.key;

@@ -22,7 +22,7 @@ export class SortedKeys {
     if (this.#keys[index] === key) this.#keys.splice(index, 1);
   }
 
-  /** The keys from the first one that is not below `from`; `skipPrefix` leaves out the rest of a common prefix. */
+  /** Yields the keys from the first one that is not below `from`; `skipPrefix` leaves out the rest of a common prefix. */
   *from(from: string): Generator<string, void, { skipPrefix: string } | undefined> {
     let index = this.#firstIndex((key) => compareKeys(key, from) >= 0);
     for (let key = this.#keys[index]; key !== undefined; key = this.#keys[index]) {
@@ -35,7 +35,7 @@ export class SortedKeys {
     }
   }
 
-  /** Binary search: `test` is false for some keys and true for all that follow them. */
+  /** Searches by halves: `test` is false for some keys and true for all that follow them. */
   #firstIndex(test: (key: string) => boolean): number {
     let low = 0;
     let high = this.#keys.length;
@@ -48,7 +48,7 @@ export class SortedKeys {
   }
 }
 
-/** Negative, zero or positive as the UTF-8 bytes of `a` come before, equal or follow those of `b`. */
+/** Returns a number below, at or above zero as the UTF-8 bytes of `a` come before, equal or follow those of `b`. */
 export function compareKeys(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let index = 0; index < length; index++) {
@@ -59,7 +59,7 @@ export function compareKeys(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Surrogates stand for code points above every other unit. */
+/** Ranks a UTF-16 unit. Surrogates stand for code points above every other unit. */
 function rank(unit: number): number {
   return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
 }

@@ -18,7 +18,7 @@ export interface BlobRef {
   size: number;
 }
 
-/** What both an object and an upload carry from their first request to the last. */
+/** The part of the description that an object and an upload share, from their first request to the last. */
 export interface Description {
   /** Standard headers that come back with every read, names in lower case. */
   headers: Record<string, string>;
@@ -62,25 +62,25 @@ export interface Upload extends Description {
 
 /** Writes one blob. */
 export interface BlobWriter {
-  /** A promise means: wait before the next one. */
+  /** Writes a chunk. The caller waits for a promise before it writes the next one. */
   write(chunk: Buffer): void | Promise<void>;
-  /** The id of the blob. */
+  /** Ends the blob, and returns its id. */
   finish(): Promise<string> | string;
-  /** Removes what was written, finished or not. */
+  /** Removes the bytes that were written, finished or not. */
   discard(): Promise<void> | void;
 }
 
-/** Reads a range of an object; has to be closed, since blobs that are read are not removed. */
+/** Reads a range of an object. It has to be closed, since blobs that are being read are not removed. */
 export interface BlobReader {
-  /** Undefined at the end. */
+  /** Returns the next bytes; undefined at the end. */
   next(): Promise<Buffer | undefined>;
   close(): void;
 }
 
-/** Where bytes and records are kept. Records are written at once: a call that returned has happened. */
+/** The place of bytes and records. Records are written synchronously: once a call returns, its change has happened. */
 export interface Backend {
   createBlob(): BlobWriter;
-  /** The bytes themselves when they are few or in memory anyway. */
+  /** Returns a reader, or the bytes themselves when they are few or in memory anyway. */
   read(blobs: readonly BlobRef[], start: number, end: number): Buffer | BlobReader;
   removeBlobs(blobs: readonly BlobRef[]): void;
   saveBucket(bucket: Pick<Bucket, "name" | "created" | "cors">): void;
@@ -116,7 +116,7 @@ export class Bucket {
     this.cors = cors;
   }
 
-  /** Fills the bucket with what was kept. */
+  /** Fills the bucket with the objects and uploads that were kept. */
   load(objects: readonly StoredObject[], uploads: readonly OpenUpload[]): void {
     for (const object of objects) this.#objects.set(object.key, object);
     this.keys.load(this.#objects.keys());
@@ -164,7 +164,7 @@ export class Bucket {
     this.uploads.set(upload.id, { upload, parts: new Map() });
   }
 
-  /** The upload of that id, if it is for that key. */
+  /** Returns the upload of that id, if it is for that key. */
   upload(id: string, key: string): OpenUpload {
     const open = this.uploads.get(id);
     if (open === undefined || open.upload.key !== key) throw new S3Error("NoSuchUpload", undefined, { UploadId: id });
@@ -230,12 +230,12 @@ export class Storage {
   }
 }
 
-/** S3's instants have no fraction of a second. */
+/** Rounds down to whole seconds: the instants of S3 have no fraction. */
 export function wholeSeconds(now: number): number {
   return Math.floor(now / 1000) * 1000;
 }
 
-/** A name that nobody guesses and every file system takes. */
+/** Makes a name that nobody guesses and every file system takes. */
 export function randomId(): string {
   return randomBytes(16).toString("hex");
 }

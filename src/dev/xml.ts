@@ -10,12 +10,12 @@ export interface XmlElement {
   children: XmlElement[];
 }
 
-/** A whole document; `inner` is XML already. */
+/** Makes a whole document; `inner` is XML already. */
 export function xmlDocument(root: string, inner: string, namespace = true): string {
   return `${DECLARATION}<${root}${namespace ? ` xmlns="${NAMESPACE}"` : ""}>${inner}</${root}>`;
 }
 
-/** One element with text; nothing when there is no text to tell. */
+/** Makes one element with text; nothing without a text. */
 export function tag(name: string, text: string | number | boolean | undefined): string {
   return text === undefined ? "" : `<${name}>${escapeText(String(text))}</${name}>`;
 }
@@ -33,8 +33,9 @@ const TOKEN =
   /<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<\/([\w:.-]+)\s*>|<([\w:.-]+)((?:\s+[\w:.-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>|([^<]+)/y;
 
 /**
- * The root element of a request body. A small strict reader: no document type, no entities but the five of XML and
- * character references, no processing instructions after the declaration. Namespace prefixes are dropped.
+ * Returns the root element of a request body. The reader is small and strict: it takes no document type, no entities but
+ * the five of XML and character references, and no processing instructions after the declaration. Namespace prefixes are
+ * dropped.
  *
  * @throws S3Error MalformedXML.
  */
@@ -100,12 +101,12 @@ function unescapeText(text: string): string {
   );
 }
 
-/** The children of one name. */
+/** Returns the children of one name. */
 export function childrenOf(element: XmlElement, name: string): XmlElement[] {
   return element.children.filter((child) => child.name === name);
 }
 
-/** The text of the first child of that name. */
+/** Returns the text of the first child of that name. */
 export function textOf(element: XmlElement, name: string): string | undefined {
   return element.children.find((child) => child.name === name)?.text;
 }

@@ -1,4 +1,5 @@
 import { toBytes, utf8 } from "../base/bytes.js";
+import { OCTET_STREAM } from "../base/media-type.js";
 import { bytesOf } from "../data/brands.js";
 import { hasLoneSurrogate, isJson, isPlainObject } from "../data/plain.js";
 import { writeTagged, type ValueNotes } from "../data/tagged.js";
@@ -9,15 +10,14 @@ export interface Encoded {
   codec: string;
   contentType: string;
   body: Bytes;
-  /** Reading gives something else than was written: an object was stored as what its `toJSON` gave. */
+  /** Whether reading gives another value than was written, because an object was stored as the result of its `toJSON`. */
   converted?: boolean;
 }
 
 const BUILT_IN = ["json", "text", "bytes", "tagged"];
-const BINARY = "application/octet-stream";
 
 /**
- * A value as bytes, and the codec that reads them. Asynchronous only for a `Blob`.
+ * Encodes a value as bytes, and names the codec that reads them. Asynchronous only for a `Blob`.
  *
  * @throws TypeError that names the path of what cannot be stored.
  */
@@ -53,7 +53,7 @@ export function encodeValue(value: unknown, codecs: readonly Codec[]): Encoded |
 export function checkCodecs(codecs: readonly Codec[]): void {
   const taken = new Set(BUILT_IN);
   for (const { name, contentType } of codecs) {
-    // RFC 9651 token; ours are short, and metadata is bounded.
+    // The name must be an RFC 9651 token. It is short, because metadata is bounded.
     if (typeof name !== "string" || !/^[A-Za-z*][\w!#$%&'*+.^`|~:/-]{0,63}$/.test(name)) {
       throw new TypeError(
         `codec name ${JSON.stringify(name)} must be a token of at most 64 characters, such as "msgpack"`,
@@ -68,7 +68,7 @@ export function checkCodecs(codecs: readonly Codec[]): void {
 }
 
 function bytes(body: Bytes, contentType = ""): Encoded {
-  return { codec: "bytes", contentType: contentType === "" ? BINARY : contentType, body };
+  return { codec: "bytes", contentType: contentType === "" ? OCTET_STREAM : contentType, body };
 }
 
 function json(text: string): Encoded {
@@ -80,7 +80,7 @@ function encodeTagged(value: unknown): Encoded {
     writeTagged(value, "value", "store plain data, or give createCache a codec for it", notes);
   const notes: ValueNotes = { escape: true, tagged: false, lookalike: false, converted: false };
   const text = write(notes);
-  // A string comes here for its lone surrogate.
+  // A string comes here only when it has a lone surrogate.
   if (notes.tagged || typeof value === "string") {
     return {
       codec: "tagged",
@@ -89,6 +89,6 @@ function encodeTagged(value: unknown): Encoded {
       converted: notes.converted,
     };
   }
-  // Plain after all: by way of toJSON, or deeper than isJson looks. Nothing is escaped where there are no tags.
+  // The value is plain after all: by way of toJSON, or deeper than isJson looks. Without tags nothing is escaped.
   return { ...json(notes.lookalike ? write({ ...notes, escape: false }) : text), converted: notes.converted };
 }

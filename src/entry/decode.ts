@@ -2,7 +2,7 @@ import { revive } from "../data/revive.js";
 import type { Bytes, Codec } from "../types.js";
 
 /**
- * The value of received bytes.
+ * Returns the value of received bytes.
  *
  * @throws Error when they are not what the codec writes, and for a codec that is not known.
  */
@@ -17,12 +17,13 @@ export function decodeValue(codec: string, body: Bytes, codecs: readonly Codec[]
     case "tagged":
       return revive(JSON.parse(decodeText(body)));
   }
-  const own = codecs.find(({ name }) => name === codec);
-  if (own === undefined) throw new Error(`the entry was written by the codec "${codec}", which is not in \`codecs\``);
-  return own.decode(body);
+  const custom = codecs.find(({ name }) => name === codec);
+  if (custom === undefined)
+    throw new Error(`the entry was written by the codec "${codec}", which is not in \`codecs\``);
+  return custom.decode(body);
 }
 
-/** What another program stored, by the rule of the Python seed: JSON, else text, else bytes. */
+/** Returns the value of bytes that another program stored: JSON, else text, else bytes, as the Python caches read them. */
 export function decodeForeign(body: Bytes): unknown {
   let text: string;
   try {
@@ -43,7 +44,7 @@ function decodeText(body: Bytes): string {
   return (decoder ??= new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })).decode(body);
 }
 
-/** The codec of a body that others will write, of which only the type is known: as other programs would read it. */
+/** Returns the codec of a body of which only the media type is known, because another client will write it. */
 export function codecOfType(contentType: string): string {
   if (/^application\/json\s*(?:;|$)/i.test(contentType)) return "json";
   if (/^text\/plain\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) return "text";

@@ -1,12 +1,12 @@
 import { toBase64 } from "../base/bytes.js";
 
-/** What the `entry` metadata says (RFC 9651 dictionary, `v=1`). */
+/** Members of the `entry` metadata (RFC 9651 dictionary, `v=1`). */
 export interface EntryFields {
-  /** Unix seconds. */
+  /** When the value came to be, in Unix seconds. */
   created: number;
   /** The name of the codec that wrote the body. */
   codec: string;
-  /** Base64 of 128 random bits, new with each write: tells our own write from another's. */
+  /** Base64 of 128 random bits, new with each write: tells a write of this client from another's. */
   nonce: string;
   /** Base64 SHA-256 of function name and canonical arguments; see `keyHash`. */
   key?: string;
@@ -16,31 +16,34 @@ export interface EntryFields {
   sig?: string;
 }
 
-/** All that our user metadata says. */
+/** Contents of the user metadata of an entry. */
 export interface EntryMetadata extends EntryFields {
-  /** Unix seconds; undefined: never. */
+  /** End of the entry in Unix seconds; undefined for never. */
   expiresAt: number | undefined;
   /** Whether the body is gzip. */
   compressed: boolean;
 }
 
-/** What user metadata turned out to be: ours, another program's, or not to be trusted. */
+/** User metadata as it was read: an entry's, another program's, or not to be trusted. */
 export type ParsedMetadata =
   | { kind: "entry"; meta: EntryMetadata }
   | { kind: "foreign"; expiresAt: number | undefined; compressed: boolean }
   | { kind: "damaged"; reason: string };
 
+/** Names of the user metadata that an entry may have; only the first is always there. */
+export const METADATA_NAMES = ["entry", "expires_at", "compressed"] as const;
+
 // S3 allows 2 KB of user metadata in all.
-const MAX_ENTRY = 2_048;
+const MAX_ENTRY_LENGTH = 2_048;
 // RFC 9651 allows twelve digits before the point.
 const MAX_DECIMAL = 999_999_999_999;
-// The last second that a Date can say.
+// The last second that a Date can represent.
 const MAX_SECONDS = 8.64e12;
 
 /** Reads user metadata, whose names are in lower case and without `x-amz-meta-`. Never throws. */
 export function parseMetadata(metadata: Record<string, string>): ParsedMetadata {
   const { entry, expires_at: end } = metadata as { entry?: string; expires_at?: string };
-  // Python writes up to 17 digits; more are nobody's.
+  // Python writes up to 17 digits; no writer needs more.
   if (end !== undefined && !/^-?\d{1,15}(?:\.\d{1,20})?$/.test(end))
     return damaged("expires_at is not a decimal number");
   const expiresAt = end === undefined ? undefined : Number(end);
@@ -76,7 +79,7 @@ function damaged(reason: string): ParsedMetadata {
   return { kind: "damaged", reason };
 }
 
-/** Our user metadata, below 512 bytes. The inverse of {@link parseMetadata}, to the millisecond. */
+/** Writes user metadata, which stays below 512 bytes. The inverse of {@link parseMetadata}, to the millisecond. */
 export function formatMetadata(meta: EntryMetadata): Record<string, string> {
   const { key, stale, sig, expiresAt } = meta;
   let entry = `v=1, created=${decimal(meta.created)}, codec=${meta.codec}, nonce=:${meta.nonce}:`;
@@ -89,14 +92,14 @@ export function formatMetadata(meta: EntryMetadata): Record<string, string> {
   return metadata;
 }
 
-/** Base64 of 128 random bits. */
+/** Returns base64 of 128 random bits. */
 export function newNonce(): string {
   return toBase64(crypto.getRandomValues(new Uint8Array(16)));
 }
 
 /**
- * The `Cache-Control` of an entry: what the caller wants in place of `no-store`, and the marker by which a browser knows
- * an entry of ours without any CORS configuration.
+ * Returns the `Cache-Control` of an entry: `override` in place of `no-store`, and the marker by which a browser recognizes
+ * an entry without any CORS configuration.
  *
  * @throws TypeError for text that cannot stand in a header.
  */
@@ -111,23 +114,18 @@ export function cacheControl(override = "no-store"): string {
 }
 
 /**
- * What the caller wants in a header.
+ * Returns a caller's text for a header.
  *
- * @throws TypeError for what cannot stand there.
+ * @throws TypeError for text that cannot stand in a header.
  */
 export function headerText(text: string, option: string): string {
   if (!/^[\t -~]*$/.test(text)) throw new TypeError(`${option} must be visible ASCII`);
   return text;
 }
 
-/** Whether a `Cache-Control` carries our marker. */
+/** Tells whether a `Cache-Control` has the marker of an entry. */
 export function hasMarker(cacheControl: string | null | undefined): boolean {
   return /(?:^|,)[\t ]*bucketcache=1[\t ]*(?:,|$)/i.test(cacheControl ?? "");
-}
-
-/** Whether an entry is past its end, at an instant of the store's time. Both in Unix seconds. */
-export function isExpired(expiresAt: number | undefined, nowSeconds: number): boolean {
-  return expiresAt !== undefined && nowSeconds >= expiresAt;
 }
 
 type Item = number | { token: string } | { base64: string };
@@ -138,13 +136,13 @@ const isBytes = (value: Item | undefined): value is { base64: string } =>
   typeof value === "object" && "base64" in value;
 
 /**
- * An RFC 9651 dictionary of integers, decimals, tokens and byte sequences, or undefined. Other types and parameters are
- * refused; as the RFC has it, the last of equal names counts.
+ * Reads an RFC 9651 dictionary of integers, decimals, tokens and byte sequences. Returns undefined for any other text,
+ * also for other types and parameters. As the RFC has it, the last of equal names counts.
  */
 function parseDictionary(text: string): Map<string, Item> | undefined {
-  if (text.length > MAX_ENTRY) return undefined;
+  if (text.length > MAX_ENTRY_LENGTH) return undefined;
   const members = new Map<string, Item>();
-  // name = integer or decimal | token | byte sequence, then a comma or the end. Linear, whatever the text.
+  // The form is: name = integer or decimal | token | byte sequence, then a comma or the end. The time is linear for any text.
   const member =
     /([a-z*][a-z0-9_.*-]*)=(?:(-?\d{1,15}|-?\d{1,12}\.\d{1,3})|([A-Za-z*][\w!#$%&'*+.^`|~:/-]*)|:((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?):)(?:[ \t]*,[ \t]*(?!$)| *$)/y;
   member.lastIndex = /^ */.exec(text)![0].length;
@@ -157,7 +155,7 @@ function parseDictionary(text: string): Map<string, Item> | undefined {
   return members;
 }
 
-/** An RFC 9651 decimal. */
+/** Writes an RFC 9651 decimal. */
 function decimal(seconds: number): string {
   const text = String(toMilliseconds(Math.min(seconds, MAX_DECIMAL)));
   return text.includes(".") ? text : `${text}.0`;

@@ -1,5 +1,5 @@
 /**
- * gzip, and which implementation does it: node:zlib where there is one (Node, Bun, Deno); else fflate for small values,
+ * Compresses and inflates values, and chooses the implementation: node:zlib where there is one (Node, Bun, Deno); else fflate for small values,
  * where it takes longer to begin a stream than to do the work, and the platform's streams for all else.
  *
  * Measured on JSON, the best of 24 rounds on a busy machine, microseconds a call, for platform's streams / fflate:
@@ -21,15 +21,14 @@
 import { lazy } from "../base/lazy.js";
 import { isBucketCacheError } from "../errors.js";
 import type { Bytes } from "../types.js";
-import type * as Fflate from "./fflate.js";
-import { gunzipNative, gunzipStreamNative, gzipNative, gzipStreamNative, hasNativeGzip } from "./native.js";
-import { findZlib, gunzipStreamZlib, gunzipZlib, gzipStreamZlib, gzipZlib } from "./zlib.js";
+import { gunzipNative, gzipNative, hasNativeGzip } from "./native.js";
+import { findZlib, gunzipZlib, gzipZlib } from "./zlib.js";
 
 /** Plain bytes up to which fflate is the faster one in most engines of the table, or as fast, in both directions. */
 const FFLATE_UP_TO = 4_096;
 
-/** Larger than all else here, and not needed on Node. */
-const fflate = /* @__PURE__ */ lazy(() => import("./fflate.js"));
+/** Runs work on fflate, which is larger than all else here, and not needed on Node. */
+export const fflate = /* @__PURE__ */ lazy(() => import("./fflate.js"));
 
 /** gzip at level 6, without a time in its header: equal bytes in give equal bytes out on one runtime. */
 export function gzip(data: Bytes): Bytes | Promise<Bytes> {
@@ -59,35 +58,6 @@ export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
   return fflate(async ({ gunzipFflate }) => gunzipFflate(data, maxBytes));
 }
 
-/** gzip as it flows. Reads its source only as fast as it is read; errors and cancellation pass through unchanged. */
-export function gzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  const zlib = findZlib();
-  if (zlib !== undefined) return gzipStreamZlib(zlib, source);
-  if (hasNativeGzip()) return gzipStreamNative(source);
-  return onceLoaded(source, ({ gzipStreamFflate }) => gzipStreamFflate(source));
-}
-
-/**
- * Undoes gzip as it flows. The source's own errors pass through unchanged; damaged data is a `BucketCacheError`
- * `ERR_DAMAGED`, and the source is cancelled.
- *
- * @param foreign Whether another program wrote the data, perhaps as several members. The platform's streams refuse those.
- */
-export function gunzipStream(source: ReadableStream<Bytes>, foreign = false): ReadableStream<Bytes> {
-  const zlib = findZlib();
-  if (zlib !== undefined) return gunzipStreamZlib(zlib, source);
-  if (!foreign && hasNativeGzip()) return gunzipStreamNative(source);
-  return onceLoaded(source, ({ gunzipStreamFflate }) => gunzipStreamFflate(source));
-}
-
-/** Whether content of this type is worth compressing as it flows, before any of it was seen. */
-export function compressible(contentType: string): boolean {
-  const type = (contentType.split(";")[0] ?? "").trim().toLowerCase();
-  return /^text\/|[/+-](json|jsonl|ndjson|json-seq|xml|xhtml|html|csv|javascript|ecmascript|typescript|yaml|toml|sql|sh|graphql|rtf|wasm|x-www-form-urlencoded|tar|bmp|ttf|otf)$|^application\/postscript$/.test(
-    type,
-  );
-}
-
 /** Whether the data are of a size for fflate, as the trailer tells the plain size. A false trailer costs time only. */
 function isSmall(data: Bytes): boolean {
   if (data.byteLength > FFLATE_UP_TO) return false;
@@ -105,29 +75,4 @@ function mayHoldMembers(data: Bytes): boolean {
 
 function isTooLarge(error: unknown): boolean {
   return isBucketCacheError(error) && error.code === "ERR_TOO_LARGE";
-}
-
-/** A stream that fflate makes of its source, for which it is loaded when the first chunk is asked for. */
-function onceLoaded(
-  source: ReadableStream<Bytes>,
-  open: (part: typeof Fflate) => ReadableStream<Bytes>,
-): ReadableStream<Bytes> {
-  let reader: ReadableStreamDefaultReader<Bytes> | undefined;
-  return new ReadableStream<Bytes>(
-    {
-      async pull(controller) {
-        try {
-          reader ??= await fflate(async (part) => open(part).getReader());
-        } catch (error) {
-          source.cancel(error).catch(() => {});
-          throw error;
-        }
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: (reason) => (reader ?? source).cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
 }

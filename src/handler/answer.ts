@@ -1,8 +1,10 @@
-/** One request of a batch: what is asked, whether it may be, and the grant. */
+/** One request of a batch: its key is checked, `authorize` is asked, and the grant is signed. */
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
 import type { BucketSigner } from "../types.js";
+import { essenceOf, OCTET_STREAM } from "../base/media-type.js";
 import { objectKey } from "../data/key.js";
+import { MAX_PUT_BYTES, MIN_PART_BYTES } from "../s3/limits.js";
 import { conditionOf, fieldHeaders, partRequest, toRequest } from "../s3/operations.js";
 import {
   Malformed,
@@ -18,15 +20,11 @@ import { parseRequest } from "./messages.js";
 import { BatchRefused, Refused, tooLarge, type AuthorizeContext, type Permit, type Rules } from "./rules.js";
 import { clientId, parseClientId, proofOf } from "./uploads.js";
 
-/** A single PUT, and a part. Bytes. */
-const LARGEST_PUT = 5 * 2 ** 30;
-
-/** S3 takes smaller ones only at the end. Bytes. */
-const SMALLEST_PART = 5 * 2 ** 20;
-
-const DEFAULT_TYPE = "application/octet-stream";
-
-/** Never rejects, but for {@link BatchRefused}. */
+/**
+ * Answers one request. A refusal of it is its result.
+ *
+ * @throws BatchRefused when the whole batch is refused
+ */
 export async function answer(rules: Rules, http: Request, value: unknown): Promise<PresignResult> {
   try {
     const request = parseRequest(value);
@@ -40,7 +38,7 @@ export async function answer(rules: Rules, http: Request, value: unknown): Promi
 
 function describe(error: unknown): { code: ErrorCode; message: string } {
   if (error instanceof Malformed) return { code: "ERR_PROTOCOL", message: error.message };
-  // The store's own errors name bucket and key, as every grant does, and hold nothing secret.
+  // Errors of the store name bucket and key, as every grant does, and hold nothing secret.
   if (error instanceof Refused || isBucketCacheError(error)) return { code: error.code, message: error.message };
   return { code: "ERR_STORE", message: "the handler failed" };
 }
@@ -53,7 +51,7 @@ function permitFor(rules: Rules, request: Request, key: string): Permit {
     } catch (error) {
       const status = (error as { status?: unknown } | undefined)?.status;
       if (status === 401 || status === 429) throw new BatchRefused(status);
-      // What an exception says is not for the client.
+      // The message of an exception is not for the client.
     }
     if (granted !== true) throw new Refused("ERR_FORBIDDEN", `you may not ${operation} this`);
   };
@@ -93,17 +91,17 @@ async function sign(
 }
 
 async function signed(
-  { signer, expiresIn }: Rules,
+  { signer, expiresInSeconds }: Rules,
   signable: Parameters<BucketSigner["sign"]>[0],
 ): Promise<PresignResult> {
-  const { method, url, headers, expiresAt } = await signer.sign(signable, expiresIn);
+  const { method, url, headers, expiresAt } = await signer.sign(signable, expiresInSeconds);
   return { method, url, headers, expiresAt };
 }
 
 function put(rules: Rules, request: PutRequest, permit: Permit): Promise<PresignResult> {
   const { size, ttl, sha256 } = request;
   const { contentType, metadata } = stamp(rules, request);
-  if (size > LARGEST_PUT) throw new Refused("ERR_TOO_LARGE", "a single PUT takes 5 GiB: upload in parts");
+  if (size > MAX_PUT_BYTES) throw new Refused("ERR_TOO_LARGE", "a single PUT takes at most 5 GiB: upload in parts");
   const signable = toRequest({
     op: "put",
     key: request.key,
@@ -113,17 +111,22 @@ function put(rules: Rules, request: PutRequest, permit: Permit): Promise<Presign
     sha256,
     ...conditionOf(request),
   });
-  // Signed, so that nobody adds an encoding that readers would fail on.
+  // This header is signed so that nobody adds an encoding that readers would fail on.
   const headers = { ...signable.headers, "content-encoding": "identity" };
   return sign(rules, permit, "write", { ...signable, headers }, { size, ttl, contentType });
 }
 
-/** Everything about an entry that the client may not choose, and what it may, within the limits. */
+/**
+ * Makes the metadata of an entry: nonce and times are the handler's, the rest is the client's within the limits.
+ *
+ * @throws Refused for a size, a TTL or a content type that the rules do not allow
+ */
 function stamp(rules: Rules, request: PutRequest | CreateRequest) {
-  const { size, ttl, contentType = DEFAULT_TYPE, codec = "bytes", compressed = false, keyHash } = request;
+  const { size, ttl, contentType = OCTET_STREAM, codec = "bytes", compressed = false, keyHash } = request;
   if (size !== undefined && size > rules.maxBytes) throw tooLarge(rules.maxBytes);
-  if (rules.maxTtl !== undefined && !(ttl !== undefined && ttl <= rules.maxTtl)) {
-    throw new Refused("ERR_FORBIDDEN", `a ttl of at most ${rules.maxTtl} seconds is required here`);
+  const { maxTtlSeconds } = rules;
+  if (maxTtlSeconds !== undefined && !(ttl !== undefined && ttl <= maxTtlSeconds)) {
+    throw new Refused("ERR_FORBIDDEN", `a ttl of at most ${maxTtlSeconds} seconds is required here`);
   }
   if (rules.contentTypes !== undefined && !isListed(contentType, rules.contentTypes)) {
     throw new Refused("ERR_FORBIDDEN", "this content type is not allowed here");
@@ -166,7 +169,7 @@ async function create(rules: Rules, http: Request, request: CreateRequest, permi
 async function part(rules: Rules, request: PartRequest, permit: Permit): Promise<PresignResult> {
   const { key, partNumber, size } = request;
   const { uploadId, declared } = parseClientId(request.uploadId);
-  // First of all: who may not write here learns nothing, and costs nothing.
+  // Asked first, so that a client that may not write here learns nothing, and costs nothing.
   await permit("write", { ...declared, size });
   const record = await rules.uploads.find(request.uploadId, key);
   if (record === undefined) throw new Refused("ERR_FORBIDDEN", "there is no such upload of this key");
@@ -174,9 +177,14 @@ async function part(rules: Rules, request: PartRequest, permit: Permit): Promise
     throw new Refused("ERR_FORBIDDEN", "the entry has ended before its upload has");
   }
   const limit = Math.min(declared.size ?? Infinity, rules.maxBytes);
-  // Parts are of one size, the last may be smaller: either way so many of this size fit into the whole, and before it
-  // there is room for the smallest that the store takes.
-  if (size < 1 || size > LARGEST_PUT || partNumber * size > limit || (partNumber - 1) * SMALLEST_PART + size > limit) {
+  // All parts but a smaller last one have one size. So this many parts of this size must fit into the whole; and where
+  // this is the last part, those before it have at least the smallest size that the store takes.
+  if (
+    size < 1 ||
+    size > MAX_PUT_BYTES ||
+    partNumber * size > limit ||
+    (partNumber - 1) * MIN_PART_BYTES + size > limit
+  ) {
     throw tooLarge(limit);
   }
   return signed(rules, partRequest(key, uploadId, partNumber, size));
@@ -192,35 +200,40 @@ async function list(rules: Rules, prefix: string, cursor: string | undefined, pe
   return { keys, ...(page.cursor !== undefined && { cursor: page.cursor }) };
 }
 
-/** Our own keys, whatever prefix the cache has. */
+/** Keys that the library keeps for itself, whatever prefix the cache has. */
 const RESERVED = /(?:^|[/\\])\.bucketcache(?:[/\\]|$)/i;
 
 const DOTS = /(?:^|[/\\])\.{1,2}(?:[/\\]|$)/;
 
+/**
+ * @throws Refused for a key that this handler does not grant
+ * @throws Malformed for a text that is no object key
+ */
 function checkKey(prefix: string, { op, key }: PresignRequest): void {
   if (!key.startsWith(prefix)) throw new Refused("ERR_FORBIDDEN", "the key is outside the prefix of this handler");
-  // A prefix may end anywhere within a key.
+  // A prefix may end anywhere within a key, also where a key may not.
   const whole = op === "list" ? `${key}x` : key;
   try {
     objectKey("", whole);
   } catch (error) {
     throw new Malformed((error as Error).message);
   }
-  // Proxies that undo percent-encoding once more must not be led elsewhere either.
-  let seen = whole;
-  for (let last = ""; last !== seen;) {
-    last = seen;
-    seen = last.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-  }
-  if (RESERVED.test(whole) || RESERVED.test(seen)) throw new Refused("ERR_FORBIDDEN", "the key is reserved");
-  if (DOTS.test(seen) || /[\0-\x1f\x7f]/.test(seen)) {
+  const decoded = fullyDecoded(whole);
+  if (RESERVED.test(whole) || RESERVED.test(decoded)) throw new Refused("ERR_FORBIDDEN", "the key is reserved");
+  if (DOTS.test(decoded) || /[\0-\x1f\x7f]/.test(decoded)) {
     throw new Refused("ERR_FORBIDDEN", "the key hides `.` or `..` segments, or control characters");
   }
 }
 
+/** Undoes percent-encoding of ASCII as often as it was done: a proxy may undo it too, and must not be led elsewhere. */
+function fullyDecoded(key: string): string {
+  const decoded = key.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  return decoded === key ? key : fullyDecoded(decoded);
+}
+
 function isListed(contentType: string, allowed: readonly string[]): boolean {
   const whole = contentType.toLowerCase().replace(/\s/g, "");
-  const essence = whole.split(";")[0] as string;
+  const essence = essenceOf(whole);
   return allowed.some((entry) => {
     const listed = entry.toLowerCase().replace(/\s/g, "");
     if (listed.endsWith("/*")) return essence.startsWith(listed.slice(0, -1));

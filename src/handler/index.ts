@@ -3,18 +3,16 @@
  *
  * @module bucketcache/handler
  */
-import { toSeconds } from "../base/duration.js";
-import type { ErrorCode } from "../errors.js";
-import { answer } from "./answer.js";
-import { parseBatch, readText } from "./messages.js";
-import { checkOrigins, corsHeaders, isWelcome, preflight } from "./origin.js";
-import { BatchRefused, type AuthorizeContext, type Rules } from "./rules.js";
-import { Uploads } from "./uploads.js";
 import { timeOf } from "../base/clock.js";
+import { toSeconds } from "../base/duration.js";
 import { objectKey } from "../data/key.js";
-import { forEachPooled } from "../base/pool.js";
-import { Malformed, MAX_BATCH, MAX_REQUEST_BYTES, VERSION, type PresignResult } from "../presigned/protocol.js";
-import type { Duration, ObjectStore } from "../types.js";
+import { MAX_BATCH } from "../presigned/protocol.js";
+import { MAX_SIGNED_SECONDS } from "../s3/limits.js";
+import type { BucketSigner, Duration, ObjectStore } from "../types.js";
+import { checkOrigins } from "./origin.js";
+import { respond, type HandlerSettings } from "./respond.js";
+import type { AuthorizeContext } from "./rules.js";
+import { Uploads } from "./uploads.js";
 
 export { toNodeListener } from "./node.js";
 export type { AuthorizeContext };
@@ -24,122 +22,99 @@ export interface PresignHandlerOptions {
   /** An `s3Store`: it holds the credentials that sign. */
   store: ObjectStore;
   /**
-   * Asked before each grant, each part too. Only `true` grants; an exception denies. An exception with a `status` of
-   * 401 or 429 answers the whole batch with that status.
+   * Decides about each grant, and is asked again for each part of an upload. Only `true` grants; an exception denies. An
+   * exception with a `status` of 401 or 429 answers the whole batch with that status.
    */
   authorize: (context: AuthorizeContext) => boolean | Promise<boolean>;
-  /** Object keys outside it are refused: give the cache's own. Default: `""`, which confines nothing. */
+  /**
+   * Prefix of all object keys that may be granted; give the cache's own. The empty prefix confines nothing.
+   *
+   * @default ""
+   */
   prefix?: string;
-  /** Largest object in bytes, also when uploaded in parts. Default: 1 GiB. */
+  /**
+   * Largest object in bytes, also when uploaded in parts.
+   *
+   * @default 1_073_741_824 (1 GiB)
+   */
   maxBytes?: number;
-  /** Longest life of an entry; with it, every write must name its TTL. Default: no limit. */
+  /**
+   * Longest life of an entry. With this option, every write must name its TTL.
+   *
+   * @default Infinity
+   */
   maxTtl?: Duration;
-  /** Life of a grant, at most 7 days; it ends earlier when the signing credentials do. Default: 5 minutes. */
+  /**
+   * Life of a grant, at most 7 days. A grant ends earlier when the signing credentials do.
+   *
+   * @default "5m"
+   */
   expiresIn?: Duration;
-  /** Most requests in one batch. Default: 256. */
+  /**
+   * Number of requests that one batch may hold.
+   *
+   * @default 256
+   */
   maxBatch?: number;
-  /** Origins of pages that may ask, beside the handler's own, such as `"https://app.example.com"`. */
+  /**
+   * Origins of pages that may ask, beside the handler's own, such as `"https://app.example.com"`.
+   *
+   * @default []
+   */
   allowedOrigins?: readonly string[];
-  /** Content types that may be written, such as `"application/json"` or `"image/*"`. Default: all. */
+  /**
+   * Content types that may be written, such as `"application/json"` or `"image/*"`.
+   *
+   * @default all
+   */
   contentTypes?: readonly string[];
-  /** Whether keys may be listed, where `authorize` agrees. Default: false. */
+  /**
+   * Whether keys may be listed, where `authorize` agrees.
+   *
+   * @default false
+   */
   allowList?: boolean;
 }
 
-const DEFAULT_LIFE = 300;
-const LONGEST_LIFE = 604_800;
+const DEFAULT_EXPIRES_IN_SECONDS = 300;
 const DEFAULT_MAX_BYTES = 2 ** 30;
 
 /**
- * A fetch handler that grants access to single objects by presigned requests (`docs/presign-protocol.md`). Runs on any
- * runtime; `toNodeListener` adapts it to Node and Express.
+ * Creates a fetch handler that grants access to single objects by presigned requests (`docs/presign-protocol.md`). It
+ * runs on any runtime; `toNodeListener` adapts it to Node and Express.
  *
- * @throws TypeError for a store that cannot sign, and for ill-formed options.
+ * @example
+ * ```ts
+ * const handler = createPresignHandler({
+ *   store: s3Store({ bucket: "my-bucket", region: "eu-west-1" }),
+ *   prefix: "cache/",
+ *   authorize: ({ request, operation }) => operation === "read" || isSignedIn(request),
+ * });
+ * ```
+ *
+ * @throws TypeError for a store that cannot sign, and for ill-formed options
  */
 export function createPresignHandler(options: PresignHandlerOptions): (request: Request) => Promise<Response> {
-  const { rules, maxBatch, origins } = check(options);
-
-  return async (request) => {
-    const welcome = isWelcome(request, origins);
-    const fail = (status: number, code: ErrorCode, message: string, extra: object = {}): Response =>
-      json(status, { v: VERSION, error: { code, message, ...extra } }, welcome ? corsHeaders(request) : {});
-
-    if (!welcome) return fail(403, "ERR_FORBIDDEN", "this origin may not ask here (allowedOrigins)");
-    if (request.method === "OPTIONS") return preflight(request);
-    if (request.method !== "POST") return fail(405, "ERR_PROTOCOL", "this is a presign handler: use POST");
-    const type = request.headers.get("content-type") ?? "";
-    const encoding = request.headers.get("content-encoding") ?? "identity";
-    if (!/^application\/json\s*(?:;|$)/i.test(type) || encoding !== "identity") {
-      return fail(415, "ERR_PROTOCOL", "the body must be application/json, not encoded");
-    }
-    if (request.bodyUsed) return fail(400, "ERR_PROTOCOL", "the body was read before it came here");
-
-    let requests: unknown[];
-    try {
-      // A clone, so that `authorize` gets the request as it came: it may hash the body, or know the object.
-      const text = await readText(request.clone().body, MAX_REQUEST_BYTES);
-      if (text === undefined) {
-        // The other half of the clone would hold the connection.
-        request.body?.cancel().catch(() => {});
-        return fail(413, "ERR_TOO_LARGE", `the body exceeds ${MAX_REQUEST_BYTES} bytes`);
-      }
-      requests = parseBatch(JSON.parse(text));
-    } catch (error) {
-      const message = error instanceof Malformed ? error.message : "the body is not JSON in UTF-8";
-      return fail(400, "ERR_PROTOCOL", message);
-    }
-    if (requests.length > maxBatch) {
-      return fail(413, "ERR_TOO_LARGE", `more than ${maxBatch} requests in a batch`, { maxBatch });
-    }
-
-    const results = new Array<PresignResult>(requests.length);
-    try {
-      await forEachPooled(requests, async (each, index) => {
-        results[index] = await answer(rules, request, each);
-      });
-    } catch (error) {
-      const unknown = error instanceof BatchRefused && error.status === 401;
-      if (unknown) return fail(401, "ERR_CREDENTIALS", "sign in first");
-      return fail(429, "ERR_UNAVAILABLE", "too many requests");
-    }
-    return json(200, { v: VERSION, now: rules.clock.now() / 1_000, results }, corsHeaders(request));
-  };
+  const settings = checkOptions(options);
+  return (request) => respond(settings, request);
 }
 
-function json(status: number, value: unknown, headers: Record<string, string>): Response {
-  return new Response(JSON.stringify(value), {
-    status,
-    headers: {
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      ...(status === 405 && { allow: "POST, OPTIONS" }),
-      ...headers,
-    },
-  });
-}
-
-function check(options: PresignHandlerOptions): { rules: Rules; maxBatch: number; origins: ReadonlySet<string> } {
-  const { store, authorize, prefix = "", contentTypes, allowedOrigins = [] } = options;
-  const signer = typeof store?.get === "function" ? store.signer : undefined;
-  if (signer === undefined) {
-    throw new TypeError(
-      `createPresignHandler needs a store that signs: s3Store(…), also of a startDevServer() in development; got ${store?.name ?? String(store)}`,
-    );
-  }
+function checkOptions(options: PresignHandlerOptions): HandlerSettings {
+  const { store, authorize, contentTypes, allowedOrigins = [], prefix = "" } = options;
+  const { expiresIn = DEFAULT_EXPIRES_IN_SECONDS, maxTtl = Infinity } = options;
+  const { maxBytes = DEFAULT_MAX_BYTES, maxBatch = MAX_BATCH } = options;
+  const signer = signerOf(store);
   if (typeof authorize !== "function") {
     throw new TypeError("createPresignHandler needs authorize, a function that says true for what may be granted");
   }
-  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
-  if (prefix !== "") objectKey("", `${prefix}x`);
-  const expiresIn = toSeconds(options.expiresIn ?? DEFAULT_LIFE, "expiresIn");
-  if (expiresIn > LONGEST_LIFE) throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
-  const maxTtl = options.maxTtl === undefined ? Infinity : toSeconds(options.maxTtl, "maxTtl");
-  for (const [name, list] of Object.entries({ contentTypes: contentTypes ?? [], allowedOrigins })) {
-    if (!Array.isArray(list) || list.some((entry) => typeof entry !== "string")) {
-      throw new TypeError(`${name} must be an array of strings`);
-    }
+  checkTexts(contentTypes ?? [], "contentTypes");
+  checkTexts(allowedOrigins, "allowedOrigins");
+  checkPrefix(prefix);
+  const expiresInSeconds = toSeconds(expiresIn, "expiresIn");
+  if (expiresInSeconds > MAX_SIGNED_SECONDS) {
+    throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
   }
+  const maxTtlSeconds = toSeconds(maxTtl, "maxTtl");
   return {
     rules: {
       store,
@@ -148,19 +123,37 @@ function check(options: PresignHandlerOptions): { rules: Rules; maxBatch: number
       uploads: new Uploads(store, prefix),
       authorize,
       prefix,
-      maxBytes: count(options.maxBytes, "maxBytes", DEFAULT_MAX_BYTES),
-      maxTtl: maxTtl === Infinity ? undefined : maxTtl,
-      expiresIn,
+      maxBytes: checkCount(maxBytes, "maxBytes"),
+      maxTtlSeconds: maxTtlSeconds === Infinity ? undefined : maxTtlSeconds,
+      expiresInSeconds,
       contentTypes,
       allowList: options.allowList === true,
     },
-    maxBatch: count(options.maxBatch, "maxBatch", MAX_BATCH),
+    maxBatch: checkCount(maxBatch, "maxBatch"),
     origins: checkOrigins(allowedOrigins),
   };
 }
 
-function count(value: number | undefined, option: string, fallback: number): number {
-  if (value === undefined) return fallback;
+function signerOf(store: ObjectStore | undefined): BucketSigner {
+  const signer = typeof store?.get === "function" ? store.signer : undefined;
+  if (signer !== undefined) return signer;
+  throw new TypeError(
+    `createPresignHandler needs a store that signs: s3Store(…), also of a startDevServer() in development; got ${store?.name ?? String(store)}`,
+  );
+}
+
+function checkPrefix(prefix: string): void {
+  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
+  if (prefix !== "") objectKey("", `${prefix}x`);
+}
+
+function checkTexts(list: readonly string[], option: string): void {
+  if (!Array.isArray(list) || list.some((entry) => typeof entry !== "string")) {
+    throw new TypeError(`${option} must be an array of strings`);
+  }
+}
+
+function checkCount(value: number, option: string): number {
   if (value === Infinity || (Number.isSafeInteger(value) && value > 0)) return value;
   throw new TypeError(`${option} must be a positive whole number; got ${String(value)}`);
 }

@@ -1,5 +1,6 @@
-/** Reads what clients send. Nothing of it is trusted, and nothing that the protocol does not know is passed over. */
-import { Malformed, MAX_PARTS, VERSION, type PresignRequest } from "../presigned/protocol.js";
+/** Reads the messages of clients. Nothing in them is trusted, and no member that the protocol does not know is ignored. */
+import { MAX_OBJECT_BYTES, MAX_PARTS } from "../s3/limits.js";
+import { Malformed, VERSION, type PresignRequest } from "../presigned/protocol.js";
 
 type Check = (value: unknown) => boolean;
 
@@ -14,7 +15,7 @@ const whole =
 
 const DIGEST = /^[A-Za-z0-9+/]{43}=$/;
 const ETAG = /^"[!#-~]{1,128}"$|^[\w.+/=-]{1,128}$/;
-// No commas, also not in quotes: browsers take the last of several types.
+// Commas are refused, also in quotes: browsers take the last of several types.
 const CONTENT_TYPE =
   /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?: ?; ?[\w!#$&^.+-]{1,64}=(?:[\w!#$&^.+-]{1,128}|"[\w!#$&^.+/:;= -]{1,128}"))*$/;
 
@@ -25,10 +26,10 @@ const isPart: Check = (value) => {
 
 const CHECKS: Record<string, Check> = {
   op: text(/^[a-z]{1,16}$/),
-  // The rules of keys are the handler's to check.
+  // The handler checks the rules of keys.
   key: (value) => typeof value === "string" && value.length <= 1_024,
   ttl: (value) => typeof value === "number" && value > 0 && value < 1e12,
-  size: whole(0, 5 * 2 ** 40),
+  size: whole(0, MAX_OBJECT_BYTES),
   contentType: (value) => text(CONTENT_TYPE)(value) && (value as string).length <= 512,
   codec: text(/^[A-Za-z*][\w!#$%&'*+.^`|~:/-]{0,63}$/),
   compressed: (value) => typeof value === "boolean",
@@ -55,10 +56,10 @@ const REQUIRED: Record<string, readonly string[]> = {
 };
 
 /**
- * One request of a batch, checked member by member. `null` counts as absent; a name that the protocol does not know is
- * refused, so that nobody believes in a header that is not sent.
+ * Reads one request of a batch, member by member. `null` counts as absent. A name that the protocol does not know is
+ * refused, so that nobody relies on a member that has no effect.
  *
- * @throws Malformed
+ * @throws Malformed for anything that is not a request of the protocol
  */
 export function parseRequest(value: unknown): PresignRequest {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Malformed("not an object");
@@ -80,7 +81,7 @@ export function parseRequest(value: unknown): PresignRequest {
   return request as unknown as PresignRequest;
 }
 
-/** @throws Malformed */
+/** @throws Malformed for anything that is not a batch in this version of the protocol */
 export function parseBatch(json: unknown): unknown[] {
   const { v, requests } = (json ?? {}) as { v?: unknown; requests?: unknown };
   if (v !== VERSION) throw new Malformed(`v must be ${VERSION}: this handler speaks no other version`);
@@ -89,7 +90,7 @@ export function parseBatch(json: unknown): unknown[] {
 }
 
 /**
- * The text of a body, given up as soon as it is too long.
+ * Reads the text of a body, and stops as soon as it is too long.
  *
  * @returns undefined beyond `maxBytes`
  * @throws TypeError when it is not UTF-8

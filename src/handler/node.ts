@@ -1,5 +1,5 @@
 /**
- * Fetch handlers on Node's own HTTP server, and on what is built upon it. Types are structural and nothing of Node is
+ * Fetch handlers on Node's own HTTP server, and on frameworks built upon it. Types are structural and nothing of Node is
  * imported, so that the same module loads everywhere.
  */
 import { utf8 } from "../base/bytes.js";
@@ -11,11 +11,11 @@ interface NodeRequest {
   complete?: boolean;
   readableEnded?: boolean;
   socket?: { encrypted?: boolean };
-  /** Express: the path before routers cut it. */
+  /** Set by Express: the path before routers cut it. */
   originalUrl?: string;
-  /** Express: follows `trust proxy`. */
+  /** Set by Express, which follows its `trust proxy`. */
   protocol?: string;
-  /** Left there by a body parser. */
+  /** Set by a body parser. */
   body?: unknown;
   on(event: string, listener: (value?: any) => void): unknown;
   pause(): unknown;
@@ -35,10 +35,15 @@ interface NodeResponse {
 }
 
 /**
- * A listener for `node:http`, Express and what is like it. A body that a parser has read already (`express.json()`) is
- * taken from there. The origin of the handler is that of the `Host` header, with `https` on a TLS socket, or where
- * Express was told to trust its proxy; forwarding headers are not believed otherwise. Never throws: a handler that
- * rejects is answered with 500.
+ * Makes a listener for `node:http`, Express and similar frameworks. A body that a parser has read already
+ * (`express.json()`) is taken from the parser. The origin of the handler is that of the `Host` header, with `https` on a
+ * TLS socket, or where Express was told to trust its proxy; forwarding headers are not believed otherwise. The listener
+ * never throws: a handler that rejects is answered with 500.
+ *
+ * @example
+ * ```ts
+ * createServer(toNodeListener(handler)).listen(3000);
+ * ```
  */
 export function toNodeListener(
   handler: (request: Request) => Promise<Response>,
@@ -62,7 +67,7 @@ async function respond(
   to.on("close", () => {
     if (to.writableFinished !== true) gone.abort();
   });
-  // Who hangs up is no reason to crash.
+  // A client that hangs up must not crash the process.
   to.on("error", () => {});
   const request = toRequest(from, gone.signal);
   if (request === undefined) {
@@ -76,17 +81,17 @@ async function respond(
   });
   const cookies = response.headers.getSetCookie();
   if (cookies.length > 0) to.setHeader("set-cookie", cookies);
-  // What has not been read is not waited for.
+  // A body that was not read to its end is not waited for.
   if (from.complete === false) to.setHeader("connection", "close");
   if (from.method === "HEAD") {
-    // Nothing that is written would slow the source down.
+    // An answer to HEAD has no body; reading it would serve nobody.
     response.body?.cancel().catch(() => {});
     return void to.end();
   }
   await pipe(response.body, to, gone.signal);
 }
 
-/** Undefined where the request line or the Host header give no URL. */
+/** Returns undefined where the request line or the Host header give no URL. */
 function toRequest(from: NodeRequest, signal: AbortSignal): Request | undefined {
   const protocol = from.protocol === "https" || from.socket?.encrypted === true ? "https" : "http";
   const host = from.headers["host"] ?? from.headers[":authority"] ?? "localhost";
@@ -98,7 +103,7 @@ function toRequest(from: NodeRequest, signal: AbortSignal): Request | undefined 
   const headers = new Headers();
   for (const [name, value] of Object.entries(from.headers)) {
     if (value === undefined || name.startsWith(":")) continue;
-    // A parser has undone the encoding, and what is made of its result has another length.
+    // A parser has undone the encoding, and the text that is made of its result has another length.
     if (!(body instanceof ReadableStream) && (name === "content-encoding" || name === "content-length")) continue;
     for (const each of Array.isArray(value) ? value : [value]) headers.append(name, each);
   }
@@ -110,13 +115,13 @@ function toRequest(from: NodeRequest, signal: AbortSignal): Request | undefined 
 function bodyOf(from: NodeRequest): string | Uint8Array | ReadableStream<Uint8Array> {
   const { body } = from;
   if (from.readableEnded !== true) return streamOf(from);
-  // Somebody has read it, and kept nothing: there is nothing to wait for.
+  // A listener before this one has read the body and kept nothing: there is nothing to wait for.
   if (body === undefined) return "";
   if (typeof body === "string" || body instanceof Uint8Array) return body as string | Uint8Array<ArrayBuffer>;
   return JSON.stringify(body) ?? "";
 }
 
-// By hand: Node's own adapter destroys the request when it is cancelled, and with it the answer that says why.
+// Written by hand: Node's own adapter destroys the request when it is cancelled, and with it the answer that says why.
 function streamOf(from: NodeRequest): ReadableStream<Uint8Array> {
   let over = false;
   return new ReadableStream<Uint8Array>(

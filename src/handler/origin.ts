@@ -1,6 +1,6 @@
-/** Which pages may ask: those of the handler's own origin, and of those it was told. */
+/** Decides which pages may ask: those of the handler's own origin, and of the allowed origins. */
 
-/** @throws TypeError for what no `Origin` header can say, which would never match. */
+/** @throws TypeError for a text that no `Origin` header can hold, and so would never match */
 export function checkOrigins(origins: readonly string[]): ReadonlySet<string> {
   for (const origin of origins) {
     const web = /^https?:/.test(origin) && URL.canParse(origin) ? new URL(origin).origin : origin;
@@ -14,8 +14,8 @@ export function checkOrigins(origins: readonly string[]): ReadonlySet<string> {
 }
 
 /**
- * Whether a request comes from a page that may ask, or from no page at all. Browsers send `Origin` with every POST; a
- * site that shares only a domain with the handler (`same-site`) is a stranger.
+ * Tells whether a request comes from a page that may ask, or from no page at all. Browsers send `Origin` with every POST.
+ * A site that shares only a domain with the handler (`same-site`) is a stranger.
  */
 export function isWelcome(request: Request, allowed: ReadonlySet<string>): boolean {
   const origin = request.headers.get("origin");
@@ -25,7 +25,7 @@ export function isWelcome(request: Request, allowed: ReadonlySet<string>): boole
   return origin === null || origin === new URL(request.url).origin;
 }
 
-/** What lets a page that may ask read the answer. */
+/** Returns the headers that let a page read the answer. */
 export function corsHeaders(request: Request): Record<string, string> {
   const origin = request.headers.get("origin");
   return {
@@ -37,7 +37,7 @@ export function corsHeaders(request: Request): Record<string, string> {
   };
 }
 
-/** The answer to a preflight request. */
+/** Answers a preflight request. */
 export function preflight(request: Request): Response {
   const asked = request.headers.get("access-control-request-headers") ?? "content-type";
   return new Response(null, {
@@ -45,7 +45,7 @@ export function preflight(request: Request): Response {
     headers: {
       ...corsHeaders(request),
       "access-control-allow-methods": "POST",
-      // The page's own headers (a token, say) are between it and `authorize`.
+      // Headers of the page's own, a token say, are between the page and `authorize`.
       "access-control-allow-headers": /^[\w!#$%&'*+.^`|~, -]{1,1024}$/.test(asked) ? asked : "content-type",
       "access-control-max-age": "600",
     },

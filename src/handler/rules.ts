@@ -1,15 +1,14 @@
-/** What a handler was told, and how its parts say no. */
+/** The rules of a handler, and the ways in which its parts refuse. */
 import type { StoreTime } from "../base/clock.js";
 import type { ErrorCode } from "../errors.js";
-import type { BucketSigner } from "../types.js";
-import type { ObjectStore } from "../types.js";
+import type { BucketSigner, ObjectStore } from "../types.js";
 import type { Uploads } from "./uploads.js";
 
-/** What a call of `authorize` is told. */
+/** The grant that a client asks for, as `authorize` is told of it. */
 export interface AuthorizeContext {
   /** The HTTP request, with its body unread. */
   request: Request;
-  /** What the client wants to do. */
+  /** The operation that would be granted. */
   operation: "read" | "write" | "delete" | "list";
   /** The object key, byte for byte as it will be signed; for `list` the prefix. */
   key: string;
@@ -17,11 +16,11 @@ export interface AuthorizeContext {
   size: number | undefined;
   /** Seconds that the entry will live; undefined: for ever. */
   ttl: number | undefined;
-  /** What the client says that it will write. */
+  /** Content type that the client says it will write. */
   contentType: string | undefined;
 }
 
-/** The handler's options, checked, and what it signs with. */
+/** The handler's options, checked, and the means to carry them out. */
 export interface Rules {
   store: ObjectStore;
   signer: BucketSigner;
@@ -30,15 +29,14 @@ export interface Rules {
   authorize: (context: AuthorizeContext) => boolean | Promise<boolean>;
   prefix: string;
   maxBytes: number;
-  /** Seconds. */
-  maxTtl: number | undefined;
-  /** Seconds. */
-  expiresIn: number;
+  maxTtlSeconds: number | undefined;
+  /** Life of a grant. */
+  expiresInSeconds: number;
   contentTypes: readonly string[] | undefined;
   allowList: boolean;
 }
 
-/** Why one request is refused. The message is for the client. */
+/** Refuses one request of a batch. The message is for the client. */
 export class Refused extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string) {
@@ -47,7 +45,7 @@ export class Refused extends Error {
   }
 }
 
-/** Why the whole batch is: who asks is not known, or asks too often. */
+/** Refuses the whole batch: the client is not known (401), or asks too often (429). */
 export class BatchRefused extends Error {
   readonly status: 401 | 429;
   constructor(status: 401 | 429) {
@@ -56,12 +54,16 @@ export class BatchRefused extends Error {
   }
 }
 
-/** Asks `authorize`, and throws unless it says `true`. */
+/**
+ * Asks `authorize`.
+ *
+ * @throws Refused unless it says `true`
+ */
 export type Permit = (
   operation: AuthorizeContext["operation"],
   details?: { size?: number | undefined; ttl?: number | undefined; contentType?: string | undefined },
 ) => Promise<void>;
 
-export function tooLarge(limit: number): Refused {
-  return new Refused("ERR_TOO_LARGE", `more than the ${limit} bytes that are allowed`);
+export function tooLarge(maxBytes: number): Refused {
+  return new Refused("ERR_TOO_LARGE", `more than the ${maxBytes} bytes that are allowed`);
 }

@@ -23,7 +23,11 @@ for (const [codes, code, advice] of [
   for (const one of codes.split(" ")) MEANING[one] = [code, advice];
 }
 
-/** The result of work on files; what goes wrong becomes a `BucketCacheError` with advice. */
+/**
+ * Awaits work on files.
+ *
+ * @throws BucketCacheError with advice, in place of an error of the file system
+ */
 export async function explain<T>(key: string | undefined, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -40,12 +44,12 @@ export async function explain<T>(key: string | undefined, work: Promise<T>): Pro
   }
 }
 
-/** For `catch`: nothing there is no error. A file where a folder should be means that nothing is below it. */
+/** Turns the error of an absent file into undefined, for `catch`. A file in place of a folder means that nothing is below it. */
 export function unlessAbsent(error: unknown): undefined {
   if (!["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP"].includes((error as FileError).code ?? "")) throw error;
 }
 
-/** An error as the file system makes them. */
+/** Makes an error as the file system does. */
 export function systemError(code: string, path: string): FileError {
   return Object.assign(new Error(`${code}: ${path}`), { code, path });
 }

@@ -2,9 +2,9 @@ import { concat, utf8 } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
 
 /**
- * A file is the body, then what is known of it as JSON, then the length of that JSON in four bytes and eight bytes that
- * say what the file is. At the end, because size and hash of a stream are known only there; and a file that was cut off
- * lacks it.
+ * The format of a file: the body, the head of the object as JSON, the length of that JSON in four bytes, and eight bytes
+ * that mark the format. The head stands at the end because size and hash of a stream are known only there, and because a
+ * file that was cut off then lacks it.
  */
 
 export interface FileHead {
@@ -19,11 +19,12 @@ export interface FileHead {
 }
 
 const MAGIC = "bcfile1\n";
+/** Size of the fixed end of the footer: the length of the JSON, and the mark. */
 export const FOOTER_SIZE = 12;
-/** S3 allows 2 KiB of metadata and 1 KiB of key. What claims more is no file of ours. */
-const MAX_HEAD = 65_536;
+/** S3 allows 2 KiB of metadata and 1 KiB of key. A file that claims more is not one of ours. */
+const MAX_FOOTER_BYTES = 65_536;
 
-/** What follows the body. */
+/** Formats the footer, which follows the body. */
 export function footer(head: FileHead): Bytes {
   const json = utf8(JSON.stringify(head));
   const length = new Uint8Array(4);
@@ -31,16 +32,19 @@ export function footer(head: FileHead): Bytes {
   return concat([json, length, utf8(MAGIC)]);
 }
 
-/** How many bytes at the end of a file hold what is known of it, by its last twelve; undefined for another file. */
+/** Returns the size of the footer, read from the last twelve bytes of a file; undefined for a foreign file. */
 export function footerSize(last: Uint8Array): number | undefined {
   if (last.byteLength < FOOTER_SIZE) return undefined;
   const end = last.subarray(-FOOTER_SIZE);
   if (String.fromCharCode(...end.subarray(4)) !== MAGIC) return undefined;
   const size = new DataView(end.buffer, end.byteOffset).getUint32(0) + FOOTER_SIZE;
-  return size > MAX_HEAD ? undefined : size;
+  return size > MAX_FOOTER_BYTES ? undefined : size;
 }
 
-/** What is known of the object under this key, by the last bytes of a file of so many; undefined for another file. */
+/**
+ * Reads the head of the object under this key from the last bytes of a file of `fileSize` bytes; undefined for a foreign
+ * file, and for one that was cut off.
+ */
 export function parseFooter(last: Uint8Array, fileSize: number, key: string | undefined): FileHead | undefined {
   const size = footerSize(last);
   if (size === undefined || size > last.byteLength) return undefined;

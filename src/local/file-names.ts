@@ -1,20 +1,20 @@
 import { utf8 } from "../base/bytes.js";
 
 /**
- * Where an object lives in the folder. Each segment of the key becomes a name that every file system takes and keeps
- * apart: lower-case ASCII, all else as `=` and two hexadecimal digits a byte. Files end in `.entry`, and no other name
+ * The place of an object in the folder. Each segment of the key becomes a name that every file system takes and keeps
+ * apart: lower-case ASCII, any other byte as `=` and two hexadecimal digits. Files end in `.entry`, and no other name
  * holds a dot, so that `a` and `a/b` fit beside each other. `~` begins the folders that are not part of a key.
  */
 
 const SUFFIX = ".entry";
-/** File systems take 255 bytes. */
+/** File systems take names of 255 bytes. */
 const MAX_NAME = 200;
-/** macOS takes 1,024 bytes for a path; the rest is for the folder's own. */
+/** macOS takes paths of 1,024 bytes; the rest is for the path of the folder. */
 const MAX_PATH = 512;
 /** Names of devices on Windows, with any extension. */
 const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)$/;
 
-/** The names of an object's folders and file; undefined when they would be too long for a file system. */
+/** Returns the names of an object's folders and file; undefined when they would be too long for a file system. */
 export function pathOf(key: string): string[] | undefined {
   const names = foldersOf(key);
   const last = (names.pop() as string) + SUFFIX;
@@ -23,17 +23,17 @@ export function pathOf(key: string): string[] | undefined {
   return names.join("/").length > MAX_PATH ? undefined : names;
 }
 
-/** The names of the folders that stand for these segments. */
+/** Returns the names of the folders that stand for these segments. */
 export function foldersOf(segments: string): string[] {
   return segments.split("/").map(encodeName);
 }
 
-/** The segment that a file stands for; undefined for a file that is not ours. */
+/** Returns the segment that a file stands for; undefined for a file that is not ours. */
 export function fileSegment(name: string): string | undefined {
   return name.endsWith(SUFFIX) ? decodeName(name.slice(0, -SUFFIX.length)) : undefined;
 }
 
-/** The name of a segment, without a suffix: a folder's. */
+/** Encodes a segment as the name of a folder, which has no suffix. */
 export function encodeName(segment: string): string {
   // An empty segment is legal in S3; escapes have two digits, so nothing else becomes a lone `=`.
   if (segment === "") return "=";
@@ -45,7 +45,7 @@ export function encodeName(segment: string): string {
   return DEVICE.test(name) ? escaped(name.charCodeAt(0)) + name.slice(1) : name;
 }
 
-/** What {@link encodeName} was given; undefined for a name that it never makes. */
+/** Returns the segment of which {@link encodeName} made a name; undefined for a name that it never makes. */
 export function decodeName(name: string): string | undefined {
   if (name === "=") return "";
   if (!/^([a-z0-9_-]|=[0-9a-f]{2})+$/.test(name)) return undefined;

@@ -7,19 +7,23 @@ import { explain, systemError, unlessAbsent } from "./file-errors.js";
 import { type FileHead, footerSize, parseFooter } from "./file-format.js";
 import { locked } from "./lock.js";
 
-/** Objects up to this are read in one go, so that a body nobody reads holds no file open. */
-const SMALL = 65_536;
-/** Enough for what is known of nearly every object. */
-const HEAD = 2_048;
-/** Temporary files that nobody wrote to for so long belong to a process that is gone. Milliseconds. */
-const LEFT_OVER = 24 * 3_600_000;
+/** Objects up to this size are read in one go, so that a body nobody reads holds no file open. */
+const SMALL_BYTES = 65_536;
+/** Enough for the footer of nearly every object. */
+const FOOTER_GUESS_BYTES = 2_048;
+/** Temporary files that nobody wrote to for so long belong to a process that has ended. */
+const LEFT_OVER_MS = 24 * 3_600_000;
+/** Left-over files are looked for at most this often. */
+const CLEANING_INTERVAL_MS = 3_600_000;
+/** Attempts to place a file while other processes change its folder. */
+const MAX_RETRIES = 20;
 
 /** An object that was found. */
 export interface Opened {
   head: FileHead;
-  /** The body of a small object, where it was wanted. */
+  /** The body of a small object, where it was asked for. */
   body: Bytes | undefined;
-  /** Of a large one, open: to be closed. */
+  /** The open file of a large object, to be closed. */
   file: FileHandle | undefined;
 }
 
@@ -36,7 +40,7 @@ export class Folder {
     return join(this.#root, ...path);
   }
 
-  /** Files and folders in a folder; none in an absent one. Symbolic links are neither. */
+  /** Returns the files and folders in a folder; none in an absent one. Symbolic links are neither. */
   async names(folders: readonly string[]): Promise<{ name: string; folder: boolean }[]> {
     return explain(
       undefined,
@@ -51,9 +55,10 @@ export class Folder {
   }
 
   /**
-   * The object in a file; undefined when there is none, or the file is not whole, not ours, or behind a symbolic link.
+   * Opens the object in a file; undefined when there is none, or the file is not whole, not ours, or behind a symbolic
+   * link.
    *
-   * @param key - What the file must say its key is; undefined takes any.
+   * @param key - Key that the file must name; undefined takes any.
    */
   async open(path: readonly string[], key: string | undefined, withBody: boolean): Promise<Opened | undefined> {
     return explain(
@@ -62,7 +67,7 @@ export class Folder {
         if (!(await this.#isOurs(path.slice(0, -1)))) return undefined;
         // Not blocking: a pipe under one of our names would otherwise wait for its writer.
         const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-        // Windows has no such flag, and asks first.
+        // Windows has no such flag: there a link is looked for first.
         const linked = constants.O_NOFOLLOW === undefined && (await lstat(this.#at(path)).catch(unlessAbsent));
         if (linked && linked.isSymbolicLink()) return undefined;
         const file = await open(this.#at(path), flags).catch(unlessAbsent);
@@ -71,7 +76,7 @@ export class Folder {
           const stats = await file?.stat();
           if (file === undefined || stats?.isFile() !== true) return undefined;
           const { size } = stats;
-          let last = await readPart(file, Math.max(0, size - (withBody ? SMALL : HEAD)), size);
+          let last = await readPart(file, Math.max(0, size - (withBody ? SMALL_BYTES : FOOTER_GUESS_BYTES)), size);
           const needed = footerSize(last);
           if (needed === undefined) return undefined;
           if (needed > last.byteLength) last = await readPart(file, Math.max(0, size - needed), size);
@@ -87,12 +92,12 @@ export class Folder {
     );
   }
 
-  /** A new file beside the objects, to be written, and then placed or removed. */
+  /** Creates a file beside the objects, to be written, and then placed or removed. */
   async create(): Promise<{ file: FileHandle; path: string }> {
     const path = this.#at(["~tmp", `${process.pid}-${randomUUID()}`]);
     await this.#ensure("~tmp");
     const file = await open(path, "wx");
-    // The file system's own time: the clocks of machines that share a drive differ.
+    // The time is the file system's own: the clocks of machines that share a drive differ.
     await this.#clean((await file.stat()).mtimeMs);
     return { file, path };
   }
@@ -108,13 +113,13 @@ export class Folder {
         const { code = "" } = error as NodeJS.ErrnoException;
         // A delete has just removed the empty folder; or, on Windows, a reader has the old file open for a moment.
         const passing = code === "ENOENT" || (process.platform === "win32" && /^(EPERM|EACCES|EBUSY)$/.test(code));
-        if (!passing || attempt === 20) throw error;
+        if (!passing || attempt === MAX_RETRIES) throw error;
         if (code !== "ENOENT") await new Promise((resolve) => setTimeout(resolve, 10 * attempt));
       }
     }
   }
 
-  /** Whether there is a file. */
+  /** Tells whether there is a file. */
   async has(path: readonly string[]): Promise<boolean> {
     if (!(await this.#isOurs(path.slice(0, -1)))) return false;
     return (await lstat(this.#at(path)).catch(unlessAbsent)) !== undefined;
@@ -125,7 +130,7 @@ export class Folder {
     if (!(await this.#isOurs(path.slice(0, -1)))) return;
     await unlink(this.#at(path)).catch(unlessAbsent);
     for (let depth = path.length - 1; depth > 0; depth--) {
-      // Fails where something is left. Who is about to write there makes the folder again.
+      // This fails where something is left. A writer that is about to place a file there makes the folder again.
       const kept = await rmdir(this.#at(path.slice(0, depth))).catch(() => true);
       if (kept === true) return;
     }
@@ -137,14 +142,14 @@ export class Folder {
     return locked(this.#at(["~lock"]), name, signal, work);
   }
 
-  /** Whether a folder is there, and no symbolic link leads to it from ours. */
+  /** Tells whether a folder is there, and no symbolic link leads to it from ours. */
   async #isOurs(folders: readonly string[]): Promise<boolean> {
     const root = await realpath(this.#root).catch(unlessAbsent);
     const real = root && (await realpath(join(root, ...folders)).catch(unlessAbsent));
     if (root !== undefined && real !== undefined && folders.length > 0) {
       return real === [root.endsWith(sep) ? root.slice(0, -1) : root, ...folders].join(sep);
     }
-    // Absent is empty; a file in our folder's place, or above it, is a mistake that must not look empty.
+    // An absent folder is empty. A file in its place, or above it, is a mistake that must not look empty.
     const stats = await stat(this.#root).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });
@@ -166,7 +171,7 @@ export class Folder {
         if (error.code !== "EEXIST") throw error;
       });
       if (!(await this.#isOurs(path))) {
-        // Removed again by a delete, or never a folder: what is there now tells.
+        // A delete has removed it again, or it was never a folder.
         const there = await stat(this.#at(path)).catch(unlessAbsent);
         if (there !== undefined) throw systemError(there.isDirectory() ? "ELOOP" : "ENOTDIR", this.#at(path));
         return;
@@ -174,22 +179,22 @@ export class Folder {
     }
   }
 
-  /** Removes what crashed processes left, once an hour at most; trouble with that is not the writer's. */
+  /** Removes the files that crashed processes left, once an hour at most. Trouble with that is not the writer's. */
   async #clean(now: number): Promise<void> {
-    if (now - this.#cleaned < 3_600_000) return;
+    if (now - this.#cleaned < CLEANING_INTERVAL_MS) return;
     this.#cleaned = now;
     for (const folder of ["~tmp", "~lock"]) {
       const files = await this.names([folder]).catch(() => []);
       for (const { name } of files) {
         const path = this.#at([folder, name]);
         const stats = await stat(path).catch(() => undefined);
-        if (stats?.isFile() === true && now - stats.mtimeMs > LEFT_OVER) await unlink(path).catch(() => {});
+        if (stats?.isFile() === true && now - stats.mtimeMs > LEFT_OVER_MS) await unlink(path).catch(() => {});
       }
     }
   }
 }
 
-/** Bytes of a file from `start` to `end`; fewer where it ends before. */
+/** Reads the bytes of a file from `start` to `end`; fewer where it ends before. */
 export async function readPart(file: FileHandle, start: number, end: number): Promise<Bytes> {
   const bytes = new Uint8Array(end - start);
   let at = 0;

@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 
-/** What a holder does takes milliseconds. After so many, one that cannot be asked is taken for dead. */
-const STALE = 10_000;
+/** A change takes milliseconds. A holder that keeps its lock for this long, and cannot be asked, is taken for dead. */
+const STALE_MS = 10_000;
 
 /** The last in the queue for each lock of this process: its own callers wait without touching the disk. */
 const queues = new Map<string, Promise<unknown>>();
@@ -27,8 +27,8 @@ export async function locked<T>(
     try {
       return await work();
     } finally {
-      // One that was held for too long may be another's by now.
-      if (performance.now() - since < STALE) await unlink(path).catch(() => {});
+      // A lock that was held for too long may be another's by now.
+      if (performance.now() - since < STALE_MS) await unlink(path).catch(() => {});
     }
   });
   const settled = mine.catch(() => {});
@@ -53,18 +53,18 @@ async function acquire(path: string, signal: AbortSignal | undefined): Promise<v
     const holder = await identify(path);
     if (holder === undefined) continue;
     if (holder.id !== seen) [seen, since] = [holder.id, performance.now()];
-    if (holder.dead || performance.now() - since > STALE) await takeAway(path, seen);
+    if (holder.dead || performance.now() - since > STALE_MS) await takeAway(path, seen);
     else await new Promise((resolve) => setTimeout(resolve, Math.min(1 + attempt, 20) * (0.5 + Math.random())));
   }
 }
 
-/** Who holds a lock: the id is another for every holding. */
+/** Returns the holder of a lock. Its id is another for every holding. */
 async function identify(path: string): Promise<{ id: string; dead: boolean } | undefined> {
   try {
     const { ino, mtimeMs } = await stat(path);
     const text = await readFile(path, "utf8");
     const [pid, host] = text.split(" ");
-    // An empty one was created and is about to be written.
+    // An empty file was created just now and is about to be written.
     return { id: `${ino} ${mtimeMs} ${text}`, dead: text !== "" && host === hostname() && !isAlive(Number(pid)) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -83,8 +83,8 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * Removes the lock of a dead holder. By a rename, which only one can do: of two who found it dead, the second would
- * otherwise remove the first one's new lock.
+ * Removes the lock of a dead holder. It does so by a rename, in which only one can succeed: of two processes that found
+ * the holder dead, the second would otherwise remove the new lock of the first.
  */
 async function takeAway(path: string, id: string): Promise<void> {
   const aside = `${path}.${randomUUID()}`;
@@ -94,7 +94,7 @@ async function takeAway(path: string, id: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw error;
   }
-  // A rename keeps number and time of a file. Another's lock goes back; the window is between these two calls.
+  // A rename keeps number and time of a file. The lock of another holder is put back, some moments later.
   if ((await identify(aside))?.id === id) await unlink(aside);
   else await rename(aside, path);
 }

@@ -1,7 +1,8 @@
+import { checkRange, clipRange } from "../base/range.js";
 import { BucketCacheError } from "../errors.js";
-import type { ObjectHead } from "../types.js";
+import type { ByteRange, ObjectHead } from "../types.js";
 
-/** What the stores that keep objects themselves also know: the dev server sends it on. */
+/** The head of an object in a store that keeps objects itself. */
 export interface LocalHead extends ObjectHead {
   cacheControl: string | undefined;
 }
@@ -35,7 +36,7 @@ export async function drain(
   }
 }
 
-/** Whether an object is still the one that a reader has. One of the very same bytes has the same ETag, and may end earlier. */
+/** Tells whether an object is still the one that a reader has. A new entry of the same bytes has the same ETag. */
 export function isUnmodified(
   head: Pick<ObjectHead, "etag" | "lastModified">,
   ifNoneMatch: string | undefined,
@@ -45,35 +46,32 @@ export function isUnmodified(
 }
 
 /**
- * The part `[start, end)` of an object of `size` bytes, clipped to its end.
+ * Returns the bytes `[start, end)` of an object of `size` bytes that a read asks for, clipped to its end.
  *
- * @throws BucketCacheError `ERR_STORE` where nothing of it lies in the object, as S3 answers 416; TypeError when it is
- *   no range.
+ * @throws BucketCacheError `ERR_STORE` for a range that begins at or beyond the end, as S3 answers 416
+ * @throws TypeError for a range that names no bytes of any object
  */
-export function clipRange(
-  range: { offset: number; length?: number } | undefined,
+export function rangeWithin(
+  range: ByteRange | undefined,
   size: number,
   details: { key: string; store: string },
-): [start: number, end: number] {
-  if (range === undefined) return [0, size];
-  const { offset, length = Infinity } = range;
-  if (!Number.isSafeInteger(offset) || offset < 0 || !(length >= 1) || (length !== Infinity && length % 1 !== 0)) {
-    throw new TypeError("range must have an integer offset from 0 and, if any, an integer length from 1");
-  }
-  if (offset >= size) {
+): { start: number; end: number } {
+  checkRange(range);
+  if (range !== undefined && range.offset >= size) {
     throw new BucketCacheError(
       "ERR_STORE",
-      `range begins at ${offset}, and the object has ${size} bytes (416); ask for its size first`,
+      `range begins at ${range.offset}, and the object has ${size} bytes (416); ask for its size first`,
       details,
     );
   }
-  return [offset, Math.min(size, offset + length)];
+  return clipRange(range, size);
 }
 
 /**
- * The conditions of a write or a delete against what is there now. A store must not await between this and the change.
+ * Checks the conditions of a write or a delete against the current object. A store must not await between this and the
+ * change.
  *
- * @throws BucketCacheError `ERR_CONFLICT`
+ * @throws BucketCacheError `ERR_CONFLICT` when a condition fails
  */
 export function checkConditions(
   current: { etag: string } | undefined,
@@ -89,21 +87,21 @@ export function checkConditions(
   }
 }
 
-/** User metadata as S3 returns it: names in lower case. */
+/** Returns user metadata as S3 does: with names in lower case. */
 export function lowerCaseNames(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(metadata).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-/** What a store answers to a body that is not the one announced (S3's 400 `BadDigest`). */
+/** Makes the error of a body that is not the one announced (S3's 400 `BadDigest`). */
 export function wrongDigest(details: { key: string; store: string }): BucketCacheError {
   return new BucketCacheError(
     "ERR_STORE",
-    "the body does not have the announced SHA-256; nothing was written",
+    "the body does not have the announced SHA-256, so nothing was written: send the right body or digest",
     details,
   );
 }
 
-/** The order of the keys' UTF-8 bytes, as S3 lists. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
+/** Compares keys by their UTF-8 bytes, as S3 lists them. UTF-16 order differs where surrogates meet U+E000 to U+FFFF. */
 export function compareUtf8(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
   for (let i = 0; i < end; i++) {

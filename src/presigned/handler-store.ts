@@ -1,205 +1,171 @@
 /** The entries of a bucket by requests that a presign handler signs. */
 import { untilAborted } from "../base/abort.js";
 import type { StoreClock } from "../base/clock.js";
-import { codecOfType } from "../entry/decode.js";
 import { toSeconds } from "../base/duration.js";
-import { cacheControl, parseMetadata } from "../entry/entry.js";
-import type { SignedRequest } from "../types.js";
-import { conditionOf, plainRead, type PutOperation, type RequestedEntry } from "../s3/operations.js";
-import type { ListResult, PresignRequest, PutRequest } from "./protocol.js";
-import { failure } from "../s3/refusal.js";
-import { objectClient } from "../s3/objects.js";
-import { LIMITS, withRetries } from "../s3/retry.js";
+import { OCTET_STREAM } from "../base/media-type.js";
+import { codecOfType } from "../entry/decode.js";
+import type { BucketCacheError } from "../errors.js";
 import { fetchSend } from "../s3/fetch-transport.js";
-import type { Grant, ListedObject, ObjectStore, PresignOptions, PutOptions } from "../types.js";
-import { handlerClient } from "./handler-client.js";
+import { MIN_PART_BYTES } from "../s3/limits.js";
+import { objectClient, type ObjectClient } from "../s3/objects.js";
+import { conditionOf, plainRead, type MultipartUpload, type Operation, type PutOperation } from "../s3/operations.js";
+import { failure } from "../s3/refusal.js";
+import { LIMITS, withRetries } from "../s3/retry.js";
+import type { CallOptions, Grant, ListedObject, ObjectStore, PresignOptions, SignedRequest } from "../types.js";
+import { HandlerClient } from "./handler-client.js";
+import type { ListResult, PresignRequest } from "./protocol.js";
+import { ReadGrants } from "./read-grants.js";
+import { requestedEntry, writeMembers } from "./requested-entry.js";
 
 const NAME = "presigned";
 
-/** Of an upload: what S3 takes at least. Bytes. */
-const PART_SIZE = 5 << 20;
-
-/** Read grants that are kept for the next time. */
-const MAX_GRANTS = 10_000;
-
-/** A grant is not used so shortly before its end. Milliseconds. */
-const MARGIN = 10_000;
-
 /** Deletes under way at once, and in one batch. */
-const DELETES = 128;
+const DELETES_AT_ONCE = 128;
+
+/** Clocks of whole seconds may make a grant look this much longer than it is. */
+const EXPIRY_TOLERANCE_SECONDS = 2;
+
+export interface HandlerStoreOptions {
+  headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
+  fetch?: typeof globalThis.fetch;
+  concurrency?: number;
+}
 
 /** A store without the members that are known before it is loaded. */
 export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries">>;
 
 /** @param url Absolute. */
-export function handlerStore(
-  url: string,
-  options: {
-    headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
-    fetch?: typeof globalThis.fetch;
-    concurrency?: number;
-  },
-  clock: StoreClock,
-): HandlerStore {
+export function handlerStore(url: string, options: HandlerStoreOptions, clock: StoreClock): HandlerStore {
   const send = fetchSend(options.fetch);
-  const handler = handlerClient(NAME, url, options.headers, send, clock);
-  const reads = new Map<string, { grant: Promise<SignedRequest>; until: number }>();
-
-  /** The same grant for all reads of a key until shortly before it ends. */
-  function signRead(op: "get" | "head", key: string, renew = false): Promise<SignedRequest> {
-    const id = `${op} ${key}`;
-    const known = reads.get(id);
-    if (known !== undefined && !renew && known.until > clock.now()) return known.grant;
-    const grant = handler.sign({ op, key });
-    const read = { grant, until: Infinity };
-    reads.delete(id);
-    reads.set(id, read);
-    if (reads.size > MAX_GRANTS) reads.delete(reads.keys().next().value as string);
-    grant.then(
-      ({ expiresAt }) => {
-        const life = expiresAt * 1_000 - clock.now();
-        read.until = expiresAt * 1_000 - Math.min(MARGIN, life / 5);
-      },
-      () => reads.get(id) === read && reads.delete(id),
-    );
-    return grant;
-  }
-
-  /** Aborts at once, and tries again what may succeed then. */
-  const control = <T>(request: PresignRequest, signal?: AbortSignal): Promise<T> =>
-    withRetries(() => handler.control<T>(request, signal), LIMITS, signal);
-
+  const handler = new HandlerClient(NAME, url, options.headers, send, clock);
+  const reads = new ReadGrants(handler, clock);
   const client = objectClient({
     name: NAME,
     clock,
     send,
-    partSize: PART_SIZE,
+    partSize: MIN_PART_BYTES,
     partsWorthCutting: 1,
     concurrency: options.concurrency,
-    sign(operation, renew) {
-      const { key } = operation;
-      switch (operation.op) {
-        case "put":
-          return handler.sign({
-            op: "put",
-            key,
-            ...writeOf(operation),
-            size: operation.size ?? 0,
-            ...conditionOf(operation),
-          });
-        case "delete":
-          return handler.sign({ op: "delete", key, ...conditionOf(operation) });
-        default:
-          return signRead(operation.op, key, renew);
-      }
-    },
-    upload(operation) {
-      const { key, size } = operation;
-      return {
-        create: (signal) =>
-          control<{ uploadId: string }>(
-            { op: "create", key, ...writeOf(operation), ...(size !== undefined && { size }) },
-            signal,
-          ).then(({ uploadId }) => uploadId),
-        signPart: (uploadId, partNumber, size) => handler.sign({ op: "part", key, uploadId, partNumber, size }),
-        complete: (uploadId, parts, condition, signal) =>
-          control({ op: "complete", key, uploadId, parts: parts.length, ...condition }, signal),
-        abort: (uploadId) => control({ op: "abort", key, uploadId }),
-      };
-    },
+    sign: (operation, renew) => signOperation(handler, reads, operation, renew),
+    upload: (operation) => uploadBy(handler, operation),
   });
-
-  const unsupported = (message: string, key: string) => failure("ERR_UNSUPPORTED", message, { store: NAME, key });
-
-  /** What the metadata ask for, in the words of the protocol; `ttl` at once, before the clock may learn better. */
-  function requestedEntry(key: string, { metadata, cacheControl: control }: PutOptions): RequestedEntry {
-    const parsed = parseMetadata(metadata);
-    const names = Object.keys(metadata).filter((name) => !["entry", "expires_at", "compressed"].includes(name));
-    if (parsed.kind === "damaged" || names.length > 0) {
-      throw unsupported("a presign handler makes the metadata of entries, and of nothing else", key);
-    }
-    const meta = parsed.kind === "entry" ? parsed.meta : parsed;
-    if (control !== undefined && control !== cacheControl()) {
-      throw unsupported("a presign handler decides about Cache-Control", key);
-    }
-    const { expiresAt } = meta;
-    return {
-      compressed: meta.compressed,
-      ...("codec" in meta && { codec: meta.codec, ...(meta.key !== undefined && { keyHash: meta.key }) }),
-      ...(expiresAt !== undefined && { ttl: Math.max(0.001, expiresAt - clock.now() / 1_000) }),
-    };
-  }
-
-  async function* list(prefix: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
-    let cursor: string | undefined;
-    do {
-      signal?.throwIfAborted();
-      const page: ListResult = await untilAborted(
-        control<ListResult>({ op: "list", key: prefix, ...(cursor !== undefined && { cursor }) }, signal),
-        signal,
-      );
-      for (const object of page.keys) {
-        yield { ...object, lastModified: new Date(object.lastModified * 1_000) } satisfies ListedObject;
-      }
-      cursor = page.cursor;
-    } while (cursor !== undefined);
-  }
-
-  async function presign(key: string, asked: PresignOptions): Promise<Grant> {
-    const { operation = "read", contentType = "application/octet-stream", size, ttl, expiresIn } = asked;
-    if (
-      asked.filename !== undefined ||
-      asked.cacheControl !== undefined ||
-      (operation === "read" && asked.contentType)
-    ) {
-      throw unsupported("a presign handler signs no file name, Cache-Control or type of an answer", key);
-    }
-    let signing: Promise<SignedRequest>;
-    if (operation === "read") signing = handler.sign(plainRead(key, await client.head(key, asked)));
-    else if (operation === "delete") signing = handler.sign({ op: "delete", key });
-    else if (size === undefined) throw new TypeError("a grant to write needs the size in bytes");
-    else {
-      const life = ttl === undefined || ttl === Infinity ? {} : { ttl: toSeconds(ttl, "ttl") };
-      signing = handler.sign({ op: "put", key, size, contentType, codec: codecOfType(contentType), ...life });
-    }
-    const { method, url, headers, expiresAt } = await untilAborted(signing, asked.signal);
-    if (expiresIn !== undefined && expiresAt - clock.now() / 1_000 > toSeconds(expiresIn, "expiresIn") + 2) {
-      throw unsupported("the presign handler decides how long a grant lives, and that is longer", key);
-    }
-    return { key, operation, method, url, headers, expiresAt };
-  }
-
   return {
     name: NAME,
     get: client.get,
     head: client.head,
     delete: client.delete,
     // The handler makes the metadata, so it is told what to write instead.
-    put: async (key, body, options) => {
-      const { cacheControl: _, ...rest } = options;
-      return client.put(key, body, { ...rest, metadata: {}, requested: requestedEntry(key, options) });
+    async put(key, body, { cacheControl, metadata, ...rest }) {
+      const asked = { metadata, ...(cacheControl !== undefined && { cacheControl }) };
+      const requested = requestedEntry(asked, clock.now() / 1_000, (message) => unsupported(message, key));
+      return client.put(key, body, { ...rest, metadata: {}, requested });
     },
-    async deleteMany(keys, options) {
-      for (let start = 0; start < keys.length; start += DELETES) {
-        const batch = keys.slice(start, start + DELETES);
-        const results = await Promise.allSettled(batch.map((key) => client.delete(key, options)));
+    async deleteMany(keys, callOptions) {
+      for (let start = 0; start < keys.length; start += DELETES_AT_ONCE) {
+        const batch = keys.slice(start, start + DELETES_AT_ONCE);
+        const results = await Promise.allSettled(batch.map((key) => client.delete(key, callOptions)));
         for (const result of results) if (result.status === "rejected") throw result.reason;
       }
     },
-    list,
-    presign,
+    list: (prefix, callOptions) => list(handler, prefix, callOptions),
+    presign: (key, presignOptions) => presign({ handler, client, clock }, key, presignOptions),
     prepare(keys) {
-      // What fails here fails again for who reads.
-      for (const key of keys) signRead("get", key).catch(() => {});
+      // A refusal is left to the reads that follow, which meet it again.
+      for (const key of keys) reads.get("get", key).catch(() => {});
     },
   };
 }
 
-function writeOf({ contentType, sha256, requested }: PutOperation): Omit<PutRequest, "op" | "key" | "size"> {
+function signOperation(
+  handler: HandlerClient,
+  reads: ReadGrants,
+  operation: Operation,
+  renew: boolean,
+): Promise<SignedRequest> {
+  const { key } = operation;
+  switch (operation.op) {
+    case "put": {
+      const { size = 0 } = operation;
+      return handler.sign({ op: "put", key, ...writeMembers(operation), size, ...conditionOf(operation) });
+    }
+    case "delete":
+      return handler.sign({ op: "delete", key, ...conditionOf(operation) });
+    default:
+      return reads.get(operation.op, key, renew);
+  }
+}
+
+function uploadBy(handler: HandlerClient, operation: PutOperation): MultipartUpload {
+  const { key, size } = operation;
   return {
-    ...requested,
-    // Recorders name their codecs with a comma, which no handler takes.
-    contentType: contentType.replace(/;.*,.*/, ""),
-    ...(sha256 !== undefined && { sha256 }),
+    async create(signal) {
+      const members = { ...writeMembers(operation), ...(size !== undefined && { size }) };
+      const { uploadId } = await control<{ uploadId: string }>(handler, { op: "create", key, ...members }, signal);
+      return uploadId;
+    },
+    signPart: (uploadId, partNumber, partSize) =>
+      handler.sign({ op: "part", key, uploadId, partNumber, size: partSize }),
+    complete: (uploadId, parts, condition, signal) =>
+      control(handler, { op: "complete", key, uploadId, parts: parts.length, ...condition }, signal),
+    abort: (uploadId) => control(handler, { op: "abort", key, uploadId }),
   };
+}
+
+/** Asks for work of the handler itself, again where that may help. An abort ends it at once. */
+function control<T>(handler: HandlerClient, request: PresignRequest, signal?: AbortSignal): Promise<T> {
+  return withRetries(() => handler.control<T>(request, signal), LIMITS, signal);
+}
+
+async function* list(
+  handler: HandlerClient,
+  prefix: string,
+  { signal }: CallOptions = {},
+): AsyncGenerator<ListedObject, void, undefined> {
+  let cursor: string | undefined;
+  do {
+    signal?.throwIfAborted();
+    const request: PresignRequest = { op: "list", key: prefix, ...(cursor !== undefined && { cursor }) };
+    const page: ListResult = await untilAborted(control<ListResult>(handler, request, signal), signal);
+    for (const object of page.keys) yield { ...object, lastModified: new Date(object.lastModified * 1_000) };
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+}
+
+interface Presigner {
+  handler: HandlerClient;
+  client: ObjectClient;
+  clock: StoreClock;
+}
+
+async function presign(presigner: Presigner, key: string, options: PresignOptions): Promise<Grant> {
+  const { operation = "read", expiresIn, signal } = options;
+  const isTyped = operation === "read" && Boolean(options.contentType);
+  if (options.filename !== undefined || options.cacheControl !== undefined || isTyped) {
+    throw unsupported("a presign handler signs no file name, Cache-Control or type of an answer: leave it out", key);
+  }
+  const signing = signGrant(presigner, operation, key, options);
+  const { method, url, headers, expiresAt } = await untilAborted(signing, signal);
+  const lifeSeconds = expiresAt - presigner.clock.now() / 1_000;
+  if (expiresIn !== undefined && lifeSeconds > toSeconds(expiresIn, "expiresIn") + EXPIRY_TOLERANCE_SECONDS) {
+    throw unsupported("the presign handler decides how long a grant lives, and that is longer than expiresIn", key);
+  }
+  return { key, operation, method, url, headers, expiresAt };
+}
+
+async function signGrant(
+  { handler, client }: Presigner,
+  operation: Grant["operation"],
+  key: string,
+  options: PresignOptions,
+): Promise<SignedRequest> {
+  if (operation === "read") return handler.sign(plainRead(key, await client.head(key, options)));
+  if (operation === "delete") return handler.sign({ op: "delete", key });
+  const { contentType = OCTET_STREAM, size, ttl } = options;
+  if (size === undefined) throw new TypeError("a grant to write needs the size in bytes");
+  const life = ttl === undefined || ttl === Infinity ? {} : { ttl: toSeconds(ttl, "ttl") };
+  return handler.sign({ op: "put", key, size, contentType, codec: codecOfType(contentType), ...life });
+}
+
+function unsupported(message: string, key: string): BucketCacheError {
+  return failure("ERR_UNSUPPORTED", message, { store: NAME, key });
 }

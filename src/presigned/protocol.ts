@@ -1,29 +1,38 @@
 /**
- * The presign protocol, format 1: what a client without credentials asks of a handler that has them. Messages and limits
- * for both sides.
+ * The presign protocol, format 1: the messages between a client without credentials and a handler that has them, with the
+ * limits that both sides keep.
  */
 import type { ErrorCode } from "../errors.js";
 
 export const VERSION = 1;
 
-/** A request body beyond this is refused unread. Bytes. */
+/** Size of the largest request body. A larger one is refused unread. */
 export const MAX_REQUEST_BYTES = 262_144;
 
-/** Requests in one batch, unless the handler says otherwise. */
+/** Number of requests in one batch, unless the handler says otherwise. */
 export const MAX_BATCH = 256;
-
-/** Parts of an upload, as S3 counts them. */
-export const MAX_PARTS = 10_000;
 
 interface WriteMembers {
   key: string;
-  /** Seconds; absent: never expires. */
+  /** Seconds. Absent: the entry never expires. */
   ttl?: number;
-  /** Default: `application/octet-stream`. */
+  /**
+   * Content type of the body.
+   *
+   * @default "application/octet-stream"
+   */
   contentType?: string;
-  /** Default: `bytes`. */
+  /**
+   * Name of the codec that reads the body.
+   *
+   * @default "bytes"
+   */
   codec?: string;
-  /** Whether the body is gzip. Default: false. */
+  /**
+   * Whether the body is gzip.
+   *
+   * @default false
+   */
   compressed?: boolean;
   /** Base64 SHA-256 of function name and arguments. */
   keyHash?: string;
@@ -36,7 +45,7 @@ interface ConditionMembers {
 
 export interface PutRequest extends WriteMembers, ConditionMembers {
   op: "put";
-  /** Bytes of the body, exactly. */
+  /** Exact size of the body in bytes. */
   size: number;
   /** Base64 SHA-256 of the body. */
   sha256?: string;
@@ -44,7 +53,7 @@ export interface PutRequest extends WriteMembers, ConditionMembers {
 
 export interface CreateRequest extends WriteMembers {
   op: "create";
-  /** Bytes of the whole, where known: then no other total is completed. */
+  /** Bytes of the whole, where known. An upload with another total is then not completed. */
   size?: number;
 }
 
@@ -60,7 +69,7 @@ export interface CompleteRequest extends ConditionMembers {
   op: "complete";
   key: string;
   uploadId: string;
-  /** How many there are, or which: only for checking, since the handler asks the store. */
+  /** Number of the parts, or a list of them. It is only checked: the handler asks the store which parts there are. */
   parts?: number | { partNumber: number; etag?: string }[];
 }
 
@@ -77,7 +86,7 @@ export interface ListRequest {
   cursor?: string;
 }
 
-/** One of a batch. */
+/** One request of a batch. */
 export type PresignRequest =
   | { op: "get"; key: string; compressed?: true | undefined }
   | { op: "head"; key: string }
@@ -89,7 +98,7 @@ export type PresignRequest =
   | AbortRequest
   | ListRequest;
 
-/** A request to be sent to the store, exactly so. */
+/** A request that the client sends to the store exactly as it stands. */
 export interface GrantResult {
   method: string;
   url: string;
@@ -111,13 +120,13 @@ export interface ErrorResult {
 
 export type PresignResult = GrantResult | { uploadId: string } | { etag: string } | ListResult | object | ErrorResult;
 
-/** What is not the protocol. The message is for the other side. */
+/** Thrown for a message that is not part of the protocol. Its text is for the other side. */
 export class Malformed extends Error {}
 
 /**
- * The results of a batch of so many requests, and the handler's time.
+ * Reads the answer to a batch of `count` requests: their results, and the handler's time in Unix seconds.
  *
- * @throws Malformed
+ * @throws Malformed for any other answer
  */
 export function parseResults(json: unknown, count: number): { now: number; results: PresignResult[] } {
   const { v, now, results } = (json ?? {}) as { v?: unknown; now?: unknown; results?: unknown };

@@ -7,8 +7,9 @@ import { failure, networkFailure, parseAnswer, refusal, type Answer, type Purpos
 import { perform, type Plane } from "./perform.js";
 import type { Incoming } from "./transport.js";
 import type { CallOptions, ListedObject } from "../types.js";
-import { childText, escapeXml, parseXml, type XmlElement } from "./xml.js";
-import { checksum } from "../base/sha256.js";
+import { childText, parseXml, type XmlElement } from "./xml.js";
+import { escapeXml } from "./xml-text.js";
+import { sha256Base64 } from "../base/sha256.js";
 import type { Signer } from "./signing.js";
 
 /** A page of 1,000 keys of 1,024 bytes, each escaped threefold, and as much again for the rest. Bytes. */
@@ -197,7 +198,7 @@ export function bucketControl(
     const purpose: Purpose = { store, action: "s3:DeleteObject" };
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join("");
     const body = utf8(`<Delete><Quiet>true</Quiet>${objects}</Delete>`);
-    const headers = { "content-type": "application/xml", "x-amz-checksum-sha256": await checksum(body) };
+    const headers = { "content-type": "application/xml", "x-amz-checksum-sha256": (await sha256Base64(body))! };
     await request(
       purpose,
       { method: "POST", key: "", query: { delete: "" }, headers },

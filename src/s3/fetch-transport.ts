@@ -1,12 +1,11 @@
 /** Requests over `fetch`, which runs everywhere. */
 import { onAbort } from "../base/abort.js";
+import { metadataName } from "./header-names.js";
 import { Silence } from "./refusal.js";
 import { allowance, Watchdog } from "./retry.js";
 import { isBrowser } from "../base/runtime.js";
 import type { Bytes } from "../types.js";
 import type { FetchLike, Incoming, Send } from "./transport.js";
-
-export const METADATA = "x-amz-meta-";
 
 /** Bodies up to this size are read to their end rather than cancelled: that keeps the connection. */
 export const CHEAP_REST = 65_536;
@@ -40,8 +39,9 @@ export class WebIncoming implements Incoming {
 
   metadata(): Record<string, string> {
     const metadata: Record<string, string> = {};
-    this.#response.headers.forEach((value, name) => {
-      if (name.startsWith(METADATA)) metadata[name.slice(METADATA.length)] = value;
+    this.#response.headers.forEach((value, header) => {
+      const name = metadataName(header);
+      if (name !== undefined) metadata[name] = value;
     });
     return metadata;
   }

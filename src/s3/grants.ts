@@ -6,7 +6,9 @@ import { formatMetadata, newNonce } from "../entry/entry.js";
 import type { BucketSigner, SignableRequest } from "../types.js";
 import { plainRead, toRequest } from "./operations.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";
-import { LONGEST_LIFE } from "./signing.js";
+import { MAX_SIGNED_SECONDS } from "./limits.js";
+import { OCTET_STREAM } from "../base/media-type.js";
+import { percentEncode } from "../base/percent.js";
 
 /** Seconds. */
 const DEFAULT_LIFE = 300;
@@ -21,7 +23,7 @@ export async function presignGrant(
 ): Promise<Grant> {
   const { operation = "read", expiresIn = DEFAULT_LIFE } = options;
   const life = toSeconds(expiresIn, "expiresIn");
-  if (life > LONGEST_LIFE) throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
+  if (life > MAX_SIGNED_SECONDS) throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
   const request = await requestOf(operation, key, options, store, clock);
   options.signal?.throwIfAborted();
   const { method, url, headers, expiresAt } = await signer.sign(request, life);
@@ -47,7 +49,7 @@ async function requestOf(
     case "write": {
       if (size !== undefined && (!Number.isSafeInteger(size) || size < 0))
         throw new TypeError("size must be a number of bytes");
-      const type = contentType ?? "application/octet-stream";
+      const type = contentType ?? OCTET_STREAM;
       const now = clock.now() / 1_000;
       const metadata = formatMetadata({
         created: Math.floor(now),
@@ -78,9 +80,6 @@ async function requestOf(
 function attachment(path: string): string {
   const filename = path.replace(/[/\\]/g, "_");
   const plain = filename.replace(/[^\x20-\x7e]|["%]/g, "_");
-  const encoded = encodeURIComponent(filename.replace(/[\ud800-\udfff]/gu, "\ufffd")).replace(
-    /['()*]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
+  const encoded = percentEncode(filename.replace(/[\ud800-\udfff]/gu, "\ufffd"));
   return `attachment; filename="${plain}"; filename*=UTF-8''${encoded}`;
 }

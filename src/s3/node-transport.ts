@@ -3,7 +3,8 @@ import { onAbort } from "../base/abort.js";
 import { Silence } from "./refusal.js";
 import { Watchdog } from "./retry.js";
 import { nodeBuiltin } from "../base/runtime.js";
-import { CHEAP_REST, METADATA } from "./fetch-transport.js";
+import { CHEAP_REST } from "./fetch-transport.js";
+import { metadataName } from "./header-names.js";
 import type { Incoming, Outgoing, Send } from "./transport.js";
 import type { Bytes } from "../types.js";
 
@@ -97,8 +98,9 @@ export class NodeIncoming implements Incoming {
 
   metadata(): Record<string, string> {
     const metadata: Record<string, string> = {};
-    for (const name in this.#headers) {
-      if (name.startsWith(METADATA)) metadata[name.slice(METADATA.length)] = this.header(name)!;
+    for (const header in this.#headers) {
+      const name = metadataName(header);
+      if (name !== undefined) metadata[name] = this.header(header)!;
     }
     return metadata;
   }

@@ -5,15 +5,18 @@
 import { begin, type Begun } from "./first-part.js";
 import { Download } from "./download.js";
 import { isBucketCacheError } from "../errors.js";
-import { hasMarker } from "../entry/entry.js";
+import { OCTET_STREAM } from "../base/media-type.js";
+import { hasMarker, METADATA_NAMES } from "../entry/entry.js";
 import type { WriteCondition } from "../types.js";
 import { uploadParts } from "./upload-parts.js";
 import { conditionOf, type MultipartUpload, type PutOperation } from "./operations.js";
-import { corsRule, perform, sizeOf, type Plane } from "./perform.js";
+import { corsRule, metadataHeader } from "./header-names.js";
+import { MAX_PARTS } from "./limits.js";
+import { perform, sizeOf, type Plane } from "./perform.js";
 import { failure, type Purpose } from "./refusal.js";
 import { LIMITS } from "./retry.js";
+import { checkRange, rangeHeader, sizeOfWhole } from "../base/range.js";
 import { isBrowser } from "../base/runtime.js";
-import { METADATA } from "./fetch-transport.js";
 import type { Incoming } from "./transport.js";
 import type { Bytes, CallOptions, ObjectHead, ObjectStore, PutOptions, WrittenObject } from "../types.js";
 
@@ -68,7 +71,6 @@ export type ObjectClient = Pick<ObjectStore, "head" | "delete"> & {
 };
 
 const MIB = 1 << 20;
-const MAX_PARTS = 10_000;
 
 /** A body of known bytes is cut up only from so many parts: cutting a stream saves memory, cutting bytes only time. */
 const PARTS_WORTH_CUTTING = 8;
@@ -79,7 +81,6 @@ export function objectClient(plane: Plane): ObjectClient {
   let conditions = true;
 
   function headOf(response: Incoming, key: string): ObjectHead {
-    const range = /\/(\d+)$/.exec(response.header("content-range") ?? "");
     const modified = response.header("last-modified");
     const etag = response.header("etag");
     const metadata = response.metadata();
@@ -87,8 +88,8 @@ export function objectClient(plane: Plane): ObjectClient {
       let hidden = metadata["entry"] === undefined ? "the metadata of the entry" : "";
       // Stores send an ETag with every object. A page that sees none sees not all, and what it lacks may be there.
       if (hidden === "" && etag === undefined && isBrowser()) {
-        const unseen = ["expires_at", "compressed"].filter((name) => metadata[name] === undefined);
-        if (unseen.length > 0) hidden = `etag, and perhaps ${unseen.map((name) => METADATA + name).join(" and ")}`;
+        const unseen = METADATA_NAMES.filter((name) => metadata[name] === undefined);
+        if (unseen.length > 0) hidden = `etag, and perhaps ${unseen.map(metadataHeader).join(" and ")}`;
       }
       if (hidden !== "") {
         response.cancel();
@@ -97,10 +98,10 @@ export function objectClient(plane: Plane): ObjectClient {
     }
     return {
       // NaN where a proxy sends chunks and tells no length: it is known when all has been read.
-      size: Number(range?.[1] ?? response.header("content-length") ?? NaN),
+      size: sizeOfWhole(response.header("content-range")) ?? Number(response.header("content-length") ?? NaN),
       etag: etag ?? "",
       lastModified: new Date(modified ?? NaN),
-      contentType: response.header("content-type") ?? "application/octet-stream",
+      contentType: response.header("content-type") ?? OCTET_STREAM,
       metadata,
       now: clock.known ? new Date(clock.now()) : undefined,
       versionId: response.header("x-amz-version-id"),
@@ -109,6 +110,7 @@ export function objectClient(plane: Plane): ObjectClient {
 
   async function get(key: string, options: GetOptions = {}): ReturnType<ObjectStore["get"]> {
     const { range, ifNoneMatch, signal } = options;
+    checkRange(range);
     const start = range?.offset ?? 0;
     const purpose: Purpose = { store, key, action: "s3:GetObject" };
     const sign = (renew: boolean) => plane.sign({ op: "get", key }, renew, signal);
@@ -118,7 +120,7 @@ export function objectClient(plane: Plane): ObjectClient {
         purpose,
         sign,
         signal,
-        headers: { range: `bytes=${offset}-${end}` },
+        headers: { range: rangeHeader({ offset, length: end - offset + 1 }) },
         accept(response) {
           const now = headOf(response, key);
           if (response.status === 206 && now.etag === head.etag && Object.is(+now.lastModified, +head.lastModified))
@@ -231,7 +233,7 @@ export function objectClient(plane: Plane): ObjectClient {
         purpose: { store, key, action: "s3:PutObject" },
         async sign(renew) {
           const signed = await plane.sign({ ...fields, ...condition }, renew, signal);
-          nonces.add(signed.headers[NONCE_HEADER] ?? "");
+          nonces.add(signed.headers[metadataHeader("entry")] ?? "");
           return signed;
         },
         body,
@@ -314,24 +316,12 @@ export function objectClient(plane: Plane): ObjectClient {
   return { get, head: stat, put, delete: remove };
 }
 
-const NONCE_HEADER = "x-amz-meta-entry";
 /** `modified` is in Unix milliseconds, NaN where the answer hides it. */
 function writtenObject(etag: string, modified: number): WrittenObject {
   return { etag, ...(!Number.isNaN(modified) && { lastModified: new Date(modified) }) };
 }
 
 const DECODED = /[?&]response-content-encoding=gzip(?:&|$)/;
-
-function rangeHeader({ offset, length }: { offset: number; length?: number }): string {
-  if (
-    !Number.isSafeInteger(offset) ||
-    offset < 0 ||
-    (length !== undefined && (!Number.isSafeInteger(length) || length < 1))
-  ) {
-    throw new TypeError("range takes an offset of 0 or more and a length of 1 or more, in whole bytes");
-  }
-  return `bytes=${offset}-${length === undefined ? "" : offset + length - 1}`;
-}
 
 function isBlob(body: unknown): body is Blob {
   const { size, slice } = (body ?? {}) as Partial<Blob>;

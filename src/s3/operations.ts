@@ -1,5 +1,6 @@
 /** What is asked of one object, and how each operation becomes a request to be signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
+import { metadataHeader } from "./header-names.js";
 import type { ObjectHead } from "../types.js";
 import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
 
@@ -89,7 +90,7 @@ export function fieldHeaders(fields: WriteFields): Record<string, string> {
   // The marker says that there is metadata of ours; an object without it must not carry the marker.
   const control = fields.metadata["entry"] === undefined ? fields.cacheControl : cacheControl(fields.cacheControl);
   if (control !== undefined) headers["cache-control"] = control;
-  for (const [name, value] of Object.entries(fields.metadata)) headers[`x-amz-meta-${name}`] = value;
+  for (const [name, value] of Object.entries(fields.metadata)) headers[metadataHeader(name)] = value;
   for (const name in headers) headerText(headers[name]!, name);
   return headers;
 }

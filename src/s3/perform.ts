@@ -2,6 +2,7 @@
 import { untilAborted } from "../base/abort.js";
 import type { StoreClock } from "../base/clock.js";
 import type { SignedRequest } from "../types.js";
+import { corsRule } from "./header-names.js";
 import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
 import { failure, networkFailure, readAnswer, refusal, type Answer, type Purpose } from "./refusal.js";
 import { LIMITS, withRetries, type Limits } from "./retry.js";
@@ -106,14 +107,4 @@ export function perform<T>(plane: Omit<Plane, "sign" | "upload">, call: Call<T>)
 
 export function sizeOf(body: Uint8Array | Blob | undefined): number {
   return body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.size;
-}
-
-/** The rule that a bucket needs for a page, as `PutBucketCors` takes it. */
-export function corsRule(): string {
-  const origin = (globalThis as { location?: { origin?: string } }).location?.origin ?? "https://your.page";
-  return (
-    `The bucket's CORS rule must be: {"AllowedOrigins": [${JSON.stringify(origin)}], ` +
-    `"AllowedMethods": ["GET", "HEAD", "PUT", "DELETE"], "AllowedHeaders": ["*"], ` +
-    `"ExposeHeaders": ["x-amz-meta-entry", "x-amz-meta-expires_at", "x-amz-meta-compressed", "etag"]}`
-  );
 }

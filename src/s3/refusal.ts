@@ -1,6 +1,7 @@
 /** What answers of a store, and failures of the network, mean: one table from S3's codes to ours, with what to do. */
 import { BucketCacheError, type ErrorCode, type ErrorDetails, type RetryHint } from "../errors.js";
 import type { Incoming } from "./transport.js";
+import { XML_ENTITIES } from "./xml-text.js";
 
 /** An XML error is a few hundred bytes; whatever is longer is not read. */
 const MAX_ERROR_BYTES = 65_536;
@@ -152,11 +153,9 @@ export function parseAnswer(status: number, xml: string): Answer {
   return { status, code: element(xml, "Code"), message: element(xml, "Message") };
 }
 
-const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-
 function element(xml: string, name: string): string {
   const text = new RegExp(`<${name}>([^<]{0,500})`).exec(xml)?.[1] ?? "";
-  return text.replace(/&(\w+);/g, (all, entity: string) => ENTITIES[entity] ?? all);
+  return text.replace(/&(\w+);/g, (all, entity: string) => XML_ENTITIES[entity] ?? all);
 }
 
 /** The error that an answer is. `response` gives the headers that matter. */

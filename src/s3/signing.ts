@@ -1,9 +1,6 @@
 /** The interface between the requests of this folder and the side that signs them. */
 import type { SignableRequest, SignedRequest } from "../types.js";
 
-/** The longest life of a signature that S3 allows. Seconds. */
-export const LONGEST_LIFE = 604_800;
-
 /** Signs requests for one bucket. */
 export interface Signer {
   /** Signs a request; an empty key is the bucket. `expiresIn` in seconds; `renew` asks for fresh credentials first. */

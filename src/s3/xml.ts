@@ -2,6 +2,8 @@
  * A strict reader of the XML that S3 answers: elements and text, no attributes' values, no entities but XML's own. What
  * is not well-formed is an error, since a list that was cut off must not pass for a short one.
  */
+import { XML_ENTITIES } from "./xml-text.js";
+
 export interface XmlElement {
   name: string;
   text: string;
@@ -53,19 +55,12 @@ export function childText(element: XmlElement, name: string): string {
   return child(element, name)?.text ?? "";
 }
 
-const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-
 function unescape(text: string): string {
   if (!text.includes("&")) return text;
   return text.replace(/&(#?)([\w]*)(;?)/g, (all, numeric: string, name: string, end: string) => {
     const point = numeric === "" ? NaN : Number(name.replace(/^x/i, "0x"));
-    const char = numeric === "" ? ENTITIES[name] : point <= 0x10ffff ? String.fromCodePoint(point) : undefined;
+    const char = numeric === "" ? XML_ENTITIES[name] : point <= 0x10ffff ? String.fromCodePoint(point) : undefined;
     if (char === undefined || end === "" || name === "") throw new Error(`XML: unknown entity ${all}`);
     return char;
   });
-}
-
-/** Text as it stands between tags. */
-export function escapeXml(text: string): string {
-  return text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
 }

@@ -7,33 +7,50 @@ import { StoreClock } from "../base/clock.js";
 import { lazy, preload } from "../base/lazy.js";
 import type { Grant, ObjectStore } from "../types.js";
 
-/** Options of {@link presignedStore}: a handler, or grants. */
+/** Options of {@link presignedStore}: the address of a handler, or grants. */
 export type PresignedStoreOptions =
   | {
-      /** Of the presign handler; relative to the page, where there is one. */
+      /** Address of the presign handler; relative to the page, where there is one. */
       url: string;
-      /** Sent to the handler with each batch, a token say; cookies go along as `fetch` sends them. */
+      /** Headers for the handler, a token say; a function is called for each batch. Cookies go along as `fetch` sends them. */
       headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
-      /** Takes the place of `fetch`, towards the handler and the bucket. */
+      /**
+       * Takes the place of `fetch`, towards the handler and the bucket.
+       *
+       * @default globalThis.fetch
+       */
       fetch?: typeof globalThis.fetch;
-      /** Parts of an upload in flight at once. Default: 4. */
+      /**
+       * Parts of an upload in flight at once.
+       *
+       * @default 4
+       */
       concurrency?: number;
     }
   | {
-      /** What `cache.presign` returned elsewhere. */
+      /** Grants that `cache.presign` returned elsewhere. */
       grants: readonly Grant[];
-      /** Takes the place of `fetch`. */
+      /**
+       * Takes the place of `fetch`.
+       *
+       * @default globalThis.fetch
+       */
       fetch?: typeof globalThis.fetch;
     };
 
 /**
- * A store for pages, and for whoever else has no credentials: the bytes go straight to and from the bucket. With `url`,
- * a presign handler signs what its rules allow; with `grants`, just what was handed over works.
+ * Makes a store for pages and other clients without credentials: the bytes go straight to and from the bucket. With
+ * `url`, a presign handler signs each request that its rules allow. With `grants`, only the granted requests work.
  *
  * The handler makes the metadata of an entry itself. So a `put` of metadata that is not an entry's, or with a
  * `Cache-Control` of its own, is `ERR_UNSUPPORTED`.
  *
- * @throws TypeError for ill-formed options.
+ * @example
+ * ```ts
+ * const cache = createCache({ store: presignedStore({ url: "/api/presign" }), prefix: "cache/" });
+ * ```
+ *
+ * @throws TypeError for ill-formed options
  */
 export function presignedStore(options: PresignedStoreOptions): ObjectStore {
   return "grants" in (options ?? {}) ? storeOfGrants(options as GrantsOptions) : storeOfHandler(options as UrlOptions);
@@ -54,7 +71,7 @@ function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
     }
   }
   const clock = new StoreClock();
-  return deferred(
+  return loadedLater(
     clock,
     lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock)),
   );
@@ -77,15 +94,15 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };
-  return Object.assign(deferred(clock, onStore), {
+  return Object.assign(loadedLater(clock, onStore), {
     prepare,
     deleteMany: (keys, options) => onStore((store) => store.deleteMany(keys, options)),
     presign: (key, options) => onStore((store) => store.presign(key, options)),
   } satisfies Partial<ObjectStore>);
 }
 
-/** What every store has, on one that is loaded when first needed. */
-function deferred(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectStore {
+/** Makes the members that every store has, on a store that is loaded when first needed. */
+function loadedLater(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectStore {
   preload(onStore);
   const store: ObjectStore = {
     name: "presigned",

@@ -1,6 +1,7 @@
 import type { ObjectStore } from "../types.js";
 import { each } from "./expect.js";
 import { listing } from "./listing.js";
+import { optional } from "./optional.js";
 import { reads } from "./reads.js";
 import { writes } from "./writes.js";
 
@@ -12,15 +13,16 @@ export interface Runner {
   test(name: string, body: () => Promise<void> | void): void;
 }
 
-/** Registers one promise of a store: a name that states it, and what shows it. `prefix` is the test's own. */
+/** Registers one promise of a store: its name states it, and `body` shows it. `prefix` is the test's own. */
 export type Promised = (name: string, body: (store: ObjectStore, prefix: string) => Promise<void>) => void;
 
 /**
- * Registers, with your runner, every promise that a store must keep, each as one test.
+ * Registers, with your runner, every promise that a store must keep, each as one test. Members that a store may leave out
+ * are checked where it has them. Requests that a `signer` signs are sent with the global `fetch`.
  *
  * `makeStore` is called once per test and may return the same store each time: every test keeps to keys of its own under
  * `conformance/`, and removes them. Closing the store is left to you. Allow 30 seconds a test for a store on a network.
- * One thing is left open: a store may ignore `ifMatch` on `delete`, as MinIO does.
+ * One promise is left open: a store may ignore `ifMatch` on `delete`, as MinIO does.
  *
  * @example
  * ```ts
@@ -47,10 +49,11 @@ export function storeConformance(runner: Runner, makeStore: () => Promise<Object
     reads(promise);
     writes(promise);
     listing(promise);
+    optional(promise);
   });
 }
 
-// What goes wrong here was told by a test already, or is none of its business.
+// An error here was told by a test already, or is none of its business.
 async function tidy(store: ObjectStore, prefix: string): Promise<void> {
   const keys: string[] = [];
   for await (const { key } of store.list(prefix)) {

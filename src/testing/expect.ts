@@ -1,12 +1,14 @@
 import { readAll } from "../base/body.js";
 import { type ErrorCode, isBucketCacheError } from "../errors.js";
-import type { Bytes, ObjectHead, ObjectStore } from "../types.js";
+import type { Bytes, FoundObject, ObjectStore } from "../types.js";
 
-// No assertion library: these run under any runner, in any runtime, and say in words which promise was broken.
+// There is no assertion library here: the suite runs under any runner, in any runtime, and says in words which promise
+// was broken.
 
-export type Found = ObjectHead & { body: ReadableStream<Bytes> };
+/** Options of a write that does not care about them. */
+export const PLAIN = { contentType: "text/plain", metadata: {} };
 
-/** A promise that was broken. */
+/** @throws Error that names a broken promise */
 export function fail(message: string): never {
   throw new Error(`store conformance: ${message}`);
 }
@@ -45,7 +47,11 @@ export function equalBytes(actual: Uint8Array, expected: Uint8Array, what: strin
   }
 }
 
-/** What a call rejected with; that it does not reject is a broken promise. */
+/**
+ * Returns the error of a call that must reject.
+ *
+ * @throws Error when it does not
+ */
 export async function rejection(promise: Promise<unknown>, what: string): Promise<unknown> {
   try {
     await promise;
@@ -61,7 +67,7 @@ export async function rejectsWithCode(promise: Promise<unknown>, code: ErrorCode
   equal(error.code, code, `the code of the error when ${what}`);
 }
 
-/** Turns a hang into a message; long enough for any store that works, shorter than the patience of most runners. */
+/** Turns a hang into a message, after a time that is long for a store and shorter than the limit of most runners. */
 export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -78,7 +84,7 @@ export async function found(
   store: ObjectStore,
   key: string,
   options?: Parameters<ObjectStore["get"]>[1],
-): Promise<Found> {
+): Promise<FoundObject> {
   const result = await store.get(key, options);
   if (result === undefined) fail(`get of ${JSON.stringify(key)} should find an object, and is undefined`);
   if (result === "not-modified") fail(`get of ${JSON.stringify(key)} should find an object, and is "not-modified"`);
@@ -93,7 +99,7 @@ export async function content(
   return readAll((await found(store, key, options)).body, 1e9);
 }
 
-/** Bytes that do not repeat, so that parts in the wrong order are noticed. */
+/** Makes bytes that do not repeat, so that parts in the wrong order are noticed. */
 export function pattern(size: number): Bytes {
   const bytes = new Uint8Array(size);
   const words = new Uint32Array(bytes.buffer, 0, size >> 2);
@@ -101,7 +107,7 @@ export function pattern(size: number): Bytes {
   return bytes;
 }
 
-/** A stream of these bytes in chunks, which then ends, or fails, or does what `end` does. */
+/** Makes a stream of these bytes in chunks. It ends when `end` resolves, and fails when that rejects. */
 export function chunked(bytes: Bytes, size: number, end?: () => unknown): ReadableStream<Bytes> {
   let at = 0;
   return new ReadableStream<Bytes>(
@@ -116,7 +122,7 @@ export function chunked(bytes: Bytes, size: number, end?: () => unknown): Readab
   );
 }
 
-/** Runs over all items, a few at a time: a thousand requests at once are more than servers allow. */
+/** Runs `work` on all items, a few at a time: a thousand requests at once are more than servers allow. */
 export async function each<T>(items: readonly T[], work: (item: T, index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
@@ -128,7 +134,7 @@ export async function each<T>(items: readonly T[], work: (item: T, index: number
   await Promise.all(Array.from({ length: 24 }, worker));
 }
 
-/** Metadata as a store takes it: where a presign handler makes those of entries, nobody else chooses any. */
+/** Returns the metadata that a store takes: none where it makes the metadata of entries itself. */
 export function metadataFor(store: ObjectStore, metadata: Record<string, string>): Record<string, string> {
   return store.stampsEntries === true ? {} : metadata;
 }

@@ -1,26 +1,44 @@
 import { BucketCacheError } from "../errors.js";
-import type { Bytes, CallOptions, ObjectStore } from "../types.js";
+import type { Bytes, CallOptions, FoundObject, ObjectStore } from "../types.js";
 import { wait } from "./wait.js";
 
-/** What goes wrong, and when. With neither `delay` nor `truncate` the call fails with `error`. */
+type Operation = "get" | "head" | "put" | "delete" | "list";
+
+/** One fault of a store, and the calls that it meets. With neither `delayMs` nor `truncateAfterBytes` the call fails with `error`. */
 export interface Fault {
-  /** Default: every operation. `deleteMany` counts as `"delete"`. */
-  operation?: "get" | "head" | "put" | "delete" | "list";
-  /** Default: every key. For `list` it sees the prefix. */
+  /**
+   * Operation that fails. `deleteMany` counts as `"delete"`.
+   *
+   * @default every operation
+   */
+  operation?: Operation;
+  /**
+   * Keys that it meets. For `list` the pattern sees the prefix.
+   *
+   * @default every key
+   */
   key?: RegExp;
-  /** From 0 to 1. Default: 1, always. */
+  /**
+   * Share of the calls that it meets, from 0 to 1.
+   *
+   * @default 1
+   */
   probability?: number;
-  /** Milliseconds to wait first. Alone, it only makes the store slow. */
-  delay?: number;
-  /** What the call rejects with; with `truncate`, what the body ends with. Default: a `BucketCacheError` `ERR_UNAVAILABLE`. */
+  /** Time to wait first. Alone, it only makes the store slow. */
+  delayMs?: number;
+  /**
+   * Error with which the call rejects; with `truncateAfterBytes`, the error with which the body ends.
+   *
+   * @default a `BucketCacheError` `ERR_UNAVAILABLE`
+   */
   error?: Error;
-  /** The body of a `get` breaks off with an error after so many bytes, as a broken transfer does. */
-  truncate?: number;
+  /** Number of bytes after which the body of a `get` breaks off with an error, as a broken transfer does. */
+  truncateAfterBytes?: number;
 }
 
 /** A store that fails on purpose. */
 export interface FaultyStore extends ObjectStore {
-  /** What goes wrong from now on; may be changed at any time. */
+  /** Faults from now on; they may be changed at any time. */
   faults: Fault[];
 }
 
@@ -43,45 +61,16 @@ export function faultyStore(
   options: { seed?: number; faults?: readonly Fault[] } = {},
 ): FaultyStore {
   const random = randomFrom(options.seed ?? 1);
-
-  /** Applies what matches; returns the fault that is to break the body of a get. */
-  async function meet(
-    operation: NonNullable<Fault["operation"]>,
-    keys: readonly string[],
-    call: CallOptions | undefined,
-  ): Promise<Fault | undefined> {
-    let truncate: Fault | undefined;
-    // A copy: a test may change the list while a delay runs.
-    for (const fault of [...faulty.faults]) {
-      const { probability = 1, key } = fault;
-      if (fault.operation !== undefined && fault.operation !== operation) continue;
-      // Not `test`: that moves along in a pattern with the flag g.
-      if (key !== undefined && !keys.some((one) => one.search(key) >= 0)) continue;
-      if (probability < 1 && random() >= probability) continue;
-      if (fault.delay !== undefined) await wait(fault.delay, call?.signal);
-      if (fault.truncate !== undefined) {
-        if (truncate === undefined || fault.truncate < (truncate.truncate ?? 0)) truncate = fault;
-      } else if (fault.error !== undefined || fault.delay === undefined) {
-        throw fault.error ?? unavailable(`${operation} failed on purpose`, keys[0], store.name);
-      }
-    }
-    return truncate;
-  }
-
-  const faulty: ObjectStore & { faults: Fault[] } = {
+  const meet = (operation: Operation, keys: readonly string[], call: CallOptions | undefined) =>
+    meetFaults({ faults: faulty.faults, random, store: store.name }, operation, keys, call);
+  const faulty: FaultyStore = {
     name: store.name,
     faults: [...(options.faults ?? [])],
     async get(key, call) {
       const fault = await meet("get", [key], call);
       const found = await store.get(key, call);
       if (fault === undefined || found === undefined || found === "not-modified") return found;
-      const { size, etag, lastModified, contentType, metadata, now, versionId } = found;
-      const error = fault.error ?? unavailable("the transfer broke off on purpose", key, store.name);
-      // Field by field: a copy of all would take along ways to read that do not go through this body.
-      return {
-        ...{ size, etag, lastModified, contentType, metadata, now, versionId },
-        body: breakOff(found.body, fault.truncate ?? 0, error),
-      };
+      return truncated(found, fault, unavailable("the transfer broke off on purpose", key, store.name));
     },
     async head(key, call) {
       await meet("head", [key], call);
@@ -105,27 +94,76 @@ export function faultyStore(
       yield* store.list(prefix, call);
     },
   };
-  // What a store cannot do, its wrapper must not pretend to do.
-  if (store.deleteMany !== undefined) {
+  const deleteMany = store.deleteMany?.bind(store);
+  if (deleteMany !== undefined) {
     faulty.deleteMany = async (keys, call) => {
       await meet("delete", keys, call);
-      return store.deleteMany?.(keys, call);
+      return deleteMany(keys, call);
     };
   }
-  if (store.presign !== undefined) faulty.presign = store.presign.bind(store);
-  if (store.close !== undefined) faulty.close = store.close.bind(store);
-  if (store.prepare !== undefined) faulty.prepare = store.prepare.bind(store);
-  if (store.now !== undefined) faulty.now = store.now.bind(store);
+  return Object.assign(faulty, untouchedMembers(store));
+}
+
+/** Returns the optional members in which a wrapper does not interfere; none that the store itself lacks. */
+function untouchedMembers(store: ObjectStore): Partial<ObjectStore> {
   const { signer, stampsEntries } = store;
-  Object.assign(faulty, { ...(signer && { signer }), ...(stampsEntries !== undefined && { stampsEntries }) });
-  return faulty;
+  return {
+    ...(store.presign !== undefined && { presign: store.presign.bind(store) }),
+    ...(store.close !== undefined && { close: store.close.bind(store) }),
+    ...(store.prepare !== undefined && { prepare: store.prepare.bind(store) }),
+    ...(store.now !== undefined && { now: store.now.bind(store) }),
+    ...(signer !== undefined && { signer }),
+    ...(stampsEntries !== undefined && { stampsEntries }),
+  };
+}
+
+/**
+ * Applies the faults that match a call, and returns the one that is to break the body of a get.
+ *
+ * @throws the error of a fault that makes the call fail
+ */
+async function meetFaults(
+  { faults, random, store }: { faults: readonly Fault[]; random: () => number; store: string },
+  operation: Operation,
+  keys: readonly string[],
+  call: CallOptions | undefined,
+): Promise<Fault | undefined> {
+  let breaking: Fault | undefined;
+  // A copy: a test may change the list while a delay runs.
+  for (const fault of [...faults]) {
+    if (!matches(fault, operation, keys, random)) continue;
+    if (fault.delayMs !== undefined) await wait(fault.delayMs, call?.signal);
+    if (fault.truncateAfterBytes !== undefined) {
+      if (breaking === undefined || fault.truncateAfterBytes < (breaking.truncateAfterBytes ?? 0)) breaking = fault;
+    } else if (fault.error !== undefined || fault.delayMs === undefined) {
+      throw fault.error ?? unavailable(`${operation} failed on purpose`, keys[0], store);
+    }
+  }
+  return breaking;
+}
+
+function matches(fault: Fault, operation: Operation, keys: readonly string[], random: () => number): boolean {
+  const { key, probability = 1 } = fault;
+  if (fault.operation !== undefined && fault.operation !== operation) return false;
+  // Not `test`: that moves along in a pattern with the flag g.
+  if (key !== undefined && !keys.some((one) => one.search(key) >= 0)) return false;
+  return probability >= 1 || random() < probability;
+}
+
+/** Returns an object whose body breaks off. Ways to read it that do not go through `body` are left out. */
+function truncated(found: FoundObject, { truncateAfterBytes = 0, error }: Fault, fallback: Error): FoundObject {
+  const { size, etag, lastModified, contentType, metadata, now, versionId } = found;
+  return {
+    ...{ size, etag, lastModified, contentType, metadata, now, versionId },
+    body: breakOff(found.body, truncateAfterBytes, error ?? fallback),
+  };
 }
 
 function unavailable(message: string, key: string | undefined, store: string): BucketCacheError {
   return new BucketCacheError("ERR_UNAVAILABLE", `${message} (faultyStore)`, { key, store });
 }
 
-/** The first bytes of a body, then the error; a body that is no longer than that is left whole. */
+/** Lets through the first bytes of a body, then fails. A body that is no longer than that is left whole. */
 function breakOff(body: ReadableStream<Bytes>, bytes: number, error: Error): ReadableStream<Bytes> {
   const reader = body.getReader();
   let left = bytes;
@@ -151,7 +189,7 @@ function breakOff(body: ReadableStream<Bytes>, bytes: number, error: Error): Rea
   );
 }
 
-/** mulberry32: small, and the same everywhere. */
+/** Makes the generator mulberry32, which is small, and the same everywhere. */
 function randomFrom(seed: number): () => number {
   let state = seed | 0;
   return () => {

@@ -1,6 +1,6 @@
 /**
- * For those who write a store, or test against one: the promises of an `ObjectStore` as tests for any runner, and a
- * store that fails on demand, and a `fetch` that makes any S3 endpoint as strange as some stores are.
+ * Tools for authors of stores, and for tests that use one: the promises of an `ObjectStore` as tests for any runner, and a
+ * store that fails on demand, and a `fetch` that gives any S3 endpoint the quirks of other stores.
  *
  * @module bucketcache/testing
  */

@@ -1,9 +1,7 @@
 import { utf8 } from "../base/bytes.js";
-import type { ListedObject, ObjectStore } from "../types.js";
+import type { BucketSigner, ListedObject, ObjectStore } from "../types.js";
 import type { Promised } from "./conformance.js";
-import { check, each, equal, fail } from "./expect.js";
-
-const PLAIN = { contentType: "text/plain", metadata: {} };
+import { check, each, equal, fail, PLAIN } from "./expect.js";
 
 async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
   const keys: string[] = [];
@@ -14,7 +12,19 @@ async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
   return keys;
 }
 
-/** What `list` promises. */
+async function keysByPage(signer: BucketSigner, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await signer.listPage(prefix, cursor);
+    keys.push(...page.objects.map(({ key }) => key));
+    if (keys.length > 10_000) fail("listPage should end");
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return keys;
+}
+
+/** Registers the promises of `list`. */
 export function listing(promise: Promised): void {
   promise("lists key, size, ETag and time of each object", async (store, prefix) => {
     const { etag } = await store.put(`${prefix}object`, utf8("hello"), PLAIN);
@@ -54,6 +64,9 @@ export function listing(promise: Promised): void {
     const keys = Array.from({ length: 1_003 }, (_, i) => `${prefix}${String(i).padStart(4, "0")}`);
     await each(keys, (key) => store.put(key, utf8("x"), PLAIN));
     equal((await keysOf(store, prefix)).join(), keys.join(), "the keys of 1,003 objects");
+    if (store.signer !== undefined) {
+      equal((await keysByPage(store.signer, prefix)).join(), keys.join(), "the keys of 1,003 objects, page by page");
+    }
     if (store.deleteMany !== undefined) await store.deleteMany(keys);
     else await each(keys, (key) => store.delete(key));
     equal(await keysOf(store, prefix), [], "the keys after all were deleted");

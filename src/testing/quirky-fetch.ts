@@ -40,8 +40,8 @@ export interface Quirks {
   xml?: "cut";
   /** A GET whose query overrides a header of the answer is refused with this status, as moto does. */
   overrides?: 403;
-  /** Milliseconds before a request is passed on; `Infinity`: it is never answered. */
-  delay?: number;
+  /** Time before a request is passed on. With `Infinity` it is never answered. */
+  delayMs?: number;
 }
 
 /** A request that came through a {@link quirkyFetch}. */
@@ -118,10 +118,10 @@ export function quirkyFetch(quirks: Quirks = {}, inner: Fetch = (input, init) =>
   const self: QuirkyFetch = Object.assign(quirky, { quirks, requests, met: 0 });
 
   async function answerOf(exchange: Exchange, signal: AbortSignal | undefined): Promise<Response> {
-    const { delay } = self.quirks;
-    if (delay !== undefined) {
+    const { delayMs } = self.quirks;
+    if (delayMs !== undefined) {
       self.met++;
-      await wait(delay, signal);
+      await wait(delayMs, signal);
     }
     const refused = refusal(exchange, self.quirks);
     if (refused !== undefined) {

@@ -13,11 +13,10 @@ import {
   found,
   metadataFor,
   pattern,
+  PLAIN,
   rejection,
   soon,
 } from "./expect.js";
-
-const PLAIN = { contentType: "text/plain", metadata: {} };
 
 // All legal by the rules for keys; each is somewhere a separator, an escape, or the same as another when handled badly.
 const ODD_KEYS = [
@@ -45,8 +44,16 @@ const ODD_KEYS = [
   "__proto__",
 ];
 
-/** What `get` and `head` promise. */
+/** Registers the promises of `get` and `head`. */
 export function reads(promise: Promised): void {
+  objectsRead(promise);
+  absentAndEmpty(promise);
+  keysRead(promise);
+  partsRead(promise);
+  bodiesRead(promise);
+}
+
+function objectsRead(promise: Promised): void {
   promise("has a name", async (store) => {
     check(typeof store.name === "string" && store.name !== "", "store.name should be a text that is not empty");
   });
@@ -92,7 +99,9 @@ export function reads(promise: Promised): void {
     }
     check(!("body" in head), "head should have no body");
   });
+}
 
+function absentAndEmpty(promise: Promised): void {
   promise("finds nothing where nothing is: undefined, not an error", async (store, prefix) => {
     equal(await store.get(`${prefix}absent`), undefined, "get of an absent key");
     equal(await store.head(`${prefix}absent`), undefined, "head of an absent key");
@@ -113,7 +122,9 @@ export function reads(promise: Promised): void {
       equal((await readAll(body, 100)).byteLength, 0, `the body of an empty object put as ${name}`);
     }
   });
+}
 
+function keysRead(promise: Promised): void {
   promise("keeps objects under odd keys apart", async (store, prefix) => {
     for (const key of ODD_KEYS) await store.put(prefix + key, utf8(key), PLAIN);
     for (const key of ODD_KEYS) {
@@ -144,7 +155,9 @@ export function reads(promise: Promised): void {
     await store.delete(`${prefix}a`);
     check((await store.head(`${prefix}a/b`)) !== undefined, "deleting the upper object should leave the lower one");
   });
+}
 
+function partsRead(promise: Promised): void {
   promise("reads a part: from the start, the middle, to the end", async (store, prefix) => {
     const key = `${prefix}object`;
     const whole = pattern(1_000);
@@ -187,7 +200,9 @@ export function reads(promise: Promised): void {
     await store.put(key, utf8("two"), PLAIN);
     equal(new TextDecoder().decode(await content(store, key, { ifNoneMatch: etag })), "two", "get with an older ETag");
   });
+}
 
+function bodiesRead(promise: Promised): void {
   promise("yields plain Uint8Array, which are the reader's to change", async (store, prefix) => {
     const key = `${prefix}object`;
     await store.put(key, pattern(100_000), PLAIN);

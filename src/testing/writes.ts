@@ -12,12 +12,12 @@ import {
   fail,
   metadataFor,
   pattern,
+  PLAIN,
   rejection,
   rejectsWithCode,
   soon,
 } from "./expect.js";
 
-const PLAIN = { contentType: "text/plain", metadata: {} };
 const MIB = 1_048_576;
 /** SHA-256 of "hello". */
 const SHA256_HELLO = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
@@ -25,8 +25,17 @@ const SHA256_HELLO = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
 const text = async (store: ObjectStore, key: string): Promise<string> =>
   new TextDecoder().decode(await content(store, key));
 
-/** What `put` and `delete` promise. */
+/** Registers the promises of `put` and `delete`. */
 export function writes(promise: Promised): void {
+  bodiesWritten(promise);
+  failedWrites(promise);
+  abortedWrites(promise);
+  conditionalWrites(promise);
+  checkedWrites(promise);
+  deletes(promise);
+}
+
+function bodiesWritten(promise: Promised): void {
   promise("replaces an object whole: body, type, metadata and ETag", async (store, prefix) => {
     const key = `${prefix}object`;
     const first = await store.put(key, utf8("the first one"), {
@@ -81,7 +90,9 @@ export function writes(promise: Promised): void {
       "metadata after the caller's object was changed",
     );
   });
+}
 
+function failedWrites(promise: Promised): void {
   promise("leaves what was there when a stream fails, and nothing where nothing was", async (store, prefix) => {
     const own = new Error("the source broke");
     await store.put(`${prefix}old`, utf8("old"), PLAIN);
@@ -100,7 +111,9 @@ export function writes(promise: Promised): void {
     equal(await text(store, `${prefix}old`), "old", "the object that was there");
     equal(await store.head(`${prefix}new`), undefined, "the object that never was");
   });
+}
 
+function abortedWrites(promise: Promised): void {
   promise("leaves what was there when a write is aborted, and cancels its source", async (store, prefix) => {
     await store.put(`${prefix}old`, utf8("old"), PLAIN);
     for (const name of ["old", "new"]) {
@@ -155,7 +168,9 @@ export function writes(promise: Promised): void {
     }
     equal(await text(store, key), "old", "the object after aborted calls");
   });
+}
 
+function conditionalWrites(promise: Promised): void {
   promise("writes with ifNoneMatch only where nothing is", async (store, prefix) => {
     const key = `${prefix}object`;
     await store.put(key, utf8("first"), { ...PLAIN, ifNoneMatch: "*" });
@@ -210,7 +225,9 @@ export function writes(promise: Promised): void {
       );
     }
   });
+}
 
+function checkedWrites(promise: Promised): void {
   promise("refuses a body that has not the announced SHA-256", async (store, prefix) => {
     const key = `${prefix}object`;
     await store.put(key, utf8("hello"), { ...PLAIN, sha256: SHA256_HELLO });
@@ -244,7 +261,9 @@ export function writes(promise: Promised): void {
       equal(seen.at(-1), size, `the last progress of ${name}`);
     }
   });
+}
 
+function deletes(promise: Promised): void {
   promise("deletes an object, and takes an absent one for deleted", async (store, prefix) => {
     const key = `${prefix}object`;
     await store.put(key, utf8("x"), PLAIN);

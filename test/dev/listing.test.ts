@@ -28,7 +28,7 @@ describe.each(BACKENDS)("a list, kept in $kept,", ({ options }) => {
     for (const Key of KEYS) await client.send(new PutObjectCommand({ Bucket: BUCKET, Key, Body: Key }));
   });
 
-  /** What S3's documentation says a list is, over the whole set of keys. */
+  /** Lists the whole set of keys as S3's documentation describes it. */
   function expected(prefix: string, delimiter: string, after = ""): { keys: string[]; prefixes: string[] } {
     const keys: string[] = [];
     const prefixes = new Set<string>();

@@ -82,7 +82,7 @@ export function send(server: { endpoint: string }, parts: Parts): Promise<Answer
 }
 
 export interface SigningOptions {
-  /** What is written into `x-amz-content-sha256`. Default: the hash of the body. */
+  /** Value of `x-amz-content-sha256`. Default: the hash of the body. */
   payload?: string;
   date?: Date;
   accessKeyId?: string;
@@ -109,7 +109,7 @@ function encodeQuery(query: Record<string, string>): string {
 export const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();
 
-/** What a signature is made with, for those who sign chunks too. */
+/** Key, time and scope of a signature, which signing chunks needs again. */
 export interface SigningContext {
   key: Buffer;
   stamp: string;

@@ -1,12 +1,13 @@
 import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { heard } from "../support/stores.js";
 
 const MIB = 1 << 20;
 
-const here = cacheBucket();
-const { open } = here;
+const fixture = cacheBucket();
+const { open } = fixture;
 
 describe("an abort in flight", () => {
   test.each<[string, (cache: Cache, signal: AbortSignal) => Promise<unknown>]>([
@@ -26,18 +27,18 @@ describe("an abort in flight", () => {
     ["wrap", (cache, signal) => cache.wrap(() => 1, { name: "f" }).with({ signal })()],
   ])("of %s rejects with the signal's own reason, and gives its connection up", async (_, call) => {
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     const controller = new AbortController();
     const reason = new Error("enough");
     const never = deferred();
-    here.proxy.hook = () => ({
+    fixture.proxy.hook = () => ({
       before: () => {
         controller.abort(reason);
         return never.promise;
       },
     });
     await expect(call(cache, controller.signal)).rejects.toBe(reason);
-    await expect.poll(() => here.proxy.connections).toBe(0);
+    await expect.poll(() => fixture.proxy.connections).toBe(0);
     never.resolve();
     expect(errors).toEqual([]);
   });
@@ -84,7 +85,7 @@ describe("an abort in flight", () => {
     third.abort(new Error("three"));
     await expect(pending).rejects.toThrow("three");
     expect(loadSignal.aborted).toBe(true);
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await cache.getOrSet("l", () => "anew")).toBe("anew");
   });
 });

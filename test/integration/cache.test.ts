@@ -3,13 +3,14 @@ import { PutObjectCommand } from "@aws-sdk/client-s3";
 import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
-import { deferred, heard } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { heard } from "../support/stores.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-const here = cacheBucket();
-const { open, asked, where } = here;
+const fixture = cacheBucket();
+const { open, requestMethods, locate } = fixture;
 
 describe("a thousand concurrent callers", () => {
   const thousand = <T>(call: () => Promise<T>) => Promise.all(Array.from({ length: 1_000 }, call));
@@ -21,19 +22,19 @@ describe("a thousand concurrent callers", () => {
     const results = await thousand(() => cold(12));
     expect(new Set(results)).toEqual(new Set([{ n: 12, squared: 144, call: 1 }]));
     expect(calls).toBe(1);
-    expect(asked()).toEqual(["GET", "PUT"]);
+    expect(requestMethods()).toEqual(["GET", "PUT"]);
 
-    here.proxy.reset();
+    fixture.proxy.reset();
     const cache = open();
     const warm = cache.wrap(square, { name: "square" });
     expect(new Set(await thousand(() => warm(12)))).toEqual(new Set([{ n: 12, squared: 144, call: 1 }]));
     expect(calls).toBe(1);
-    expect(asked()).toEqual(["GET"]);
+    expect(requestMethods()).toEqual(["GET"]);
     expect(cache.stats()).toMatchObject({ calls: 0, memory: { entries: 1 }, store: { reads: 1, writes: 0 } });
 
-    here.proxy.reset();
+    fixture.proxy.reset();
     await thousand(() => warm(12));
-    expect(asked()).toEqual([]);
+    expect(requestMethods()).toEqual([]);
   });
 
   test("of getOrSet are one GET, one call and one PUT on a cold key", async () => {
@@ -41,16 +42,16 @@ describe("a thousand concurrent callers", () => {
     let calls = 0;
     const values = await thousand(() => cache.getOrSet("k", () => ++calls));
     expect(new Set(values)).toEqual(new Set([1]));
-    expect(asked()).toEqual(["GET", "PUT"]);
+    expect(requestMethods()).toEqual(["GET", "PUT"]);
   });
 
   test("of get are one GET, and none when memory has it", async () => {
     await open().set("k", "v");
-    here.proxy.reset();
+    fixture.proxy.reset();
     const cache = open();
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
-    expect(asked()).toEqual(["GET"]);
+    expect(requestMethods()).toEqual(["GET"]);
   });
 
   test("of a hundred keys never wait for each other's function", async () => {
@@ -67,7 +68,7 @@ describe("a thousand concurrent callers", () => {
     );
     const numbers = Array.from({ length: 100 }, (_, n) => n);
     expect(await Promise.all(numbers.map((n) => meet(n)))).toEqual(numbers);
-    expect([here.proxy.count("GET"), here.proxy.count("PUT")]).toEqual([100, 100]);
+    expect([fixture.proxy.count("GET"), fixture.proxy.count("PUT")]).toEqual([100, 100]);
   });
 });
 
@@ -87,15 +88,15 @@ describe("a hit is one request", () => {
   test.each(cases)("of $size of $kind", async ({ value, compress }) => {
     const original = value();
     await open().set("k", original, { compress: compress ?? "auto" });
-    expect(asked()).toEqual(["PUT"]);
-    here.proxy.reset();
+    expect(requestMethods()).toEqual(["PUT"]);
+    fixture.proxy.reset();
     const back = await open().get<object>("k");
     // Comparing millions of elements one by one would take the test's time.
     if (original instanceof Uint8Array) {
       expect(Buffer.compare(original, back as Uint8Array)).toBe(0);
       expect(back?.constructor).toBe(Uint8Array);
     } else expect(JSON.stringify(back) === JSON.stringify(original)).toBe(true);
-    expect(asked()).toEqual(["GET"]);
+    expect(requestMethods()).toEqual(["GET"]);
   });
 
   test("also of getStream, getResponse, getEntry, has and peek", async () => {
@@ -103,14 +104,14 @@ describe("a hit is one request", () => {
     await cache.set("k", "x".repeat(100_000));
     const wrapped = cache.wrap(() => "y", { name: "f" });
     await wrapped();
-    here.proxy.reset();
+    fixture.proxy.reset();
     const other = open({ memory: false });
     await new Response(await other.getStream("k")).text();
     await (await other.getResponse("k"))?.text();
     await other.getEntry("k");
     expect(await other.has("k")).toBe(true);
     expect(await other.wrap(() => "z", { name: "f" }).peek()).toBe("y");
-    expect(asked()).toEqual(["GET", "GET", "GET", "HEAD", "GET"]);
+    expect(requestMethods()).toEqual(["GET", "GET", "GET", "HEAD", "GET"]);
   });
 });
 
@@ -118,7 +119,7 @@ describe("two caches on one cold key", () => {
   /** An object that is there and counts as absent. */
   async function putDamaged(key: string): Promise<void> {
     const damaged = { Body: "x", Metadata: { entry: "v=1, broken" } };
-    await here.bucket.client.send(new PutObjectCommand({ ...where(key), ...damaged }));
+    await fixture.bucket.client.send(new PutObjectCommand({ ...locate(key), ...damaged }));
   }
 
   /** Both see what there is, then compute; the first writes before the second. */
@@ -126,7 +127,7 @@ describe("two caches on one cold key", () => {
     const slow = open();
     const fast = open();
     await prepare?.();
-    const errors = [...heard(slow, "error"), ...heard(fast, "error")];
+    const errors = [...recordEvents(slow, "error"), ...recordEvents(fast, "error")];
     const reached = deferred();
     const gate = deferred();
     const slowly = slow.getOrSet("k", async () => {
@@ -136,17 +137,17 @@ describe("two caches on one cold key", () => {
     });
     await reached.promise;
     expect(await fast.getOrSet("k", () => "fast")).toBe("fast");
-    here.proxy.reset();
+    fixture.proxy.reset();
     gate.resolve();
     expect(await slowly).toBe("slow");
-    expect(here.proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
+    expect(fixture.proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
     expect(errors).toEqual([]);
     return { slow, fast };
   }
 
   test("the slower one's result is its callers' alone: not in the bucket, not in its memory", async () => {
     const { slow, fast } = await race();
-    expect(here.proxy.requests[0]?.headers["if-none-match"]).toBe("*");
+    expect(fixture.proxy.requests[0]?.headers["if-none-match"]).toBe("*");
     expect(slow.stats()).toMatchObject({ memory: { entries: 0 }, store: { writes: 1 } });
     expect(await slow.get("k")).toBe("fast");
     expect(await fast.getEntry("k")).toMatchObject({ value: "fast", source: "memory" });
@@ -154,7 +155,7 @@ describe("two caches on one cold key", () => {
 
   test("the same where both overwrite what was there: only over what they saw", async () => {
     const { slow } = await race(() => putDamaged("k"));
-    expect(here.proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
+    expect(fixture.proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
     expect(await slow.get("k")).toBe("fast");
   });
 
@@ -169,7 +170,7 @@ describe("two caches on one cold key", () => {
     );
     const fast = open().wrap(async () => "fast", { name: "f" });
     const slowly = slow();
-    await expect.poll(() => here.proxy.count("GET")).toBe(1);
+    await expect.poll(() => fixture.proxy.count("GET")).toBe(1);
     await fast();
     gate.resolve();
     expect(await slowly).toBe("slow");
@@ -190,14 +191,14 @@ describe("two caches on one cold key", () => {
 
   test("a delete of what a load was about to overwrite goes unnoticed by its callers", async () => {
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     await putDamaged("k");
     const value = await cache.getOrSet("k", async () => {
       await open().delete("k");
       return "loaded";
     });
     expect(value).toBe("loaded");
-    expect(asked().slice(-3)).toEqual(["GET", "DELETE", "PUT"]);
+    expect(requestMethods().slice(-3)).toEqual(["GET", "DELETE", "PUT"]);
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_DAMAGED" } }]);
     expect(cache.stats().memory.entries).toBe(0);
   });
@@ -218,21 +219,21 @@ describe("more than a thousand entries", () => {
       { key: "many2/a", value: "other" },
       { key: "manyx", value: "other" },
     ]);
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await listed(cache, "many/")).toEqual(many);
-    expect(asked()).toEqual(["GET", "GET"]);
+    expect(requestMethods()).toEqual(["GET", "GET"]);
 
     expect(await cache.getMany([many[3]!, "many/none", many[1_049]!])).toEqual([3, undefined, 1_049]);
 
-    here.proxy.reset();
+    fixture.proxy.reset();
     await cache.deleteMany(many.slice(0, 1_010));
-    expect(asked()).toEqual(["POST", "POST"]);
+    expect(requestMethods()).toEqual(["POST", "POST"]);
     expect(await listed(cache, "many/")).toEqual(many.slice(1_010));
 
     await cache.setMany(many.map((key) => ({ key, value: "again" })));
-    here.proxy.reset();
+    fixture.proxy.reset();
     await cache.clear({ name: "many" });
-    expect(asked().sort()).toEqual(["GET", "GET", "POST", "POST"]);
+    expect(requestMethods().sort()).toEqual(["GET", "GET", "POST", "POST"]);
     expect(await listed(cache, "")).toEqual(["many2/a", "manyx"]);
     expect(await cache.get(many[1_049]!)).toBeUndefined();
 
@@ -244,9 +245,9 @@ describe("more than a thousand entries", () => {
   });
 
   test("of another prefix in the same bucket are nobody's here", async () => {
-    const stranger = open({ prefix: `${here.prefix}sub/` });
+    const stranger = open({ prefix: `${fixture.prefix}sub/` });
     await stranger.set("k", "theirs");
-    const cache = open({ prefix: `${here.prefix}su` });
+    const cache = open({ prefix: `${fixture.prefix}su` });
     expect(await listed(cache, "c")).toEqual([]);
     expect(await stranger.get("k")).toBe("theirs");
   });
@@ -256,14 +257,14 @@ describe("background writes", () => {
   test("return first, are seen at once in this process, and are in the bucket after flush", async () => {
     const cache = open({ write: "background" });
     const gate = deferred();
-    here.proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
+    fixture.proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
     await cache.set("k", { a: 1 });
     expect(await cache.get("k")).toEqual({ a: 1 });
     expect(await cache.getOrSet("l", () => "computed")).toBe("computed");
     expect(await open({ memory: false }).get("k")).toBeUndefined();
     let isFlushed = false;
     const flushed = cache.flush().then(() => (isFlushed = true));
-    await expect.poll(() => here.proxy.count("PUT")).toBe(2);
+    await expect.poll(() => fixture.proxy.count("PUT")).toBe(2);
     expect(isFlushed).toBe(false);
     gate.resolve();
     await flushed;
@@ -272,8 +273,8 @@ describe("background writes", () => {
 
   test("that fail are told, and do not stay in memory as if they were kept", async () => {
     const cache = open({ write: "background" });
-    const errors = heard(cache, "error");
-    here.proxy.hook = ({ method }) =>
+    const errors = recordEvents(cache, "error");
+    fixture.proxy.hook = ({ method }) =>
       method === "PUT" ? { answer: { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" } } : undefined;
     await cache.set("k", 1);
     await cache.flush();

@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
@@ -10,10 +10,18 @@ import { startDevServer } from "bucketcache/dev";
 import { s3Store } from "bucketcache/s3";
 import { start } from "../runtimes/run/processes.js";
 import { ensureProgram } from "../runtimes/run/programs.js";
-import { ensureTool, lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
+import {
+  ensureTool,
+  linkPackage,
+  makeProject,
+  npmInstall,
+  output,
+  packTarball,
+  writeFiles,
+} from "../support/consumer.js";
 import { freePort } from "../support/tools.js";
 
-// The packed tarball, where people would install it. What is installed there sees nothing of the sources.
+// Projects that install the packed tarball, as users do. They see nothing of the sources.
 
 const TSC = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
 
@@ -23,7 +31,7 @@ let removePack: () => void = () => {};
 /** With the tarball installed by npm, and nothing else. */
 let project: string;
 
-const make = (files: Record<string, string>) => {
+const makeTemporaryProject = (files: Record<string, string>) => {
   const folder = makeProject(files);
   folders.push(folder);
   return folder;
@@ -31,7 +39,7 @@ const make = (files: Record<string, string>) => {
 
 beforeAll(async () => {
   ({ tarball, remove: removePack } = await packTarball());
-  project = make({});
+  project = makeTemporaryProject({});
   await npmInstall(project, tarball);
 }, 300_000);
 
@@ -122,12 +130,12 @@ export const more = [toNodeListener, presignedStore, s3Store, faultyStore, store
         ...{ lib, types, strict: true, skipLibCheck: false, exactOptionalPropertyTypes: true },
         ...{ noUncheckedIndexedAccess: true, noEmit: true },
       };
-      const folder = make({
+      const folder = makeTemporaryProject({
         "main.ts": PROGRAM,
         "tsconfig.json": JSON.stringify({ compilerOptions: options, files: ["main.ts"] }),
       });
       await npmInstall(folder, tarball);
-      for (const type of types) lend(folder, type === "node" ? "@types/node" : type);
+      for (const type of types) linkPackage(folder, type === "node" ? "@types/node" : type);
       await expect(output(process.execPath, [TSC, "-p", "."], folder)).resolves.toBe("");
     });
   }
@@ -138,6 +146,14 @@ describe("bundles for pages hold neither the SDK nor node: imports:", () => {
     writeFiles(project, { "page.js": PAGE });
     const outdir = join(project, "out-esbuild");
     await esbuild({ entryPoints: [join(project, "page.js")], outdir, bundle: true, splitting: true, format: "esm" });
+    expectPage(written(outdir));
+  });
+
+  test("esbuild for no platform", async () => {
+    writeFiles(project, { "page.js": PAGE });
+    const outdir = join(project, "out-neutral");
+    const entryPoints = [join(project, "page.js")];
+    await esbuild({ entryPoints, outdir, bundle: true, splitting: true, format: "esm", platform: "neutral" });
     expectPage(written(outdir));
   });
 
@@ -233,6 +249,81 @@ test("Next.js builds the start of docs/runtimes.md, without region and credentia
   }
 }, 600_000);
 
+describe("a process holds each module once:", () => {
+  test("each source is in one file of dist", () => {
+    const dist = join(project, "node_modules/bucketcache/dist");
+    const maps = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js.map"));
+    const homes = new Map<string, string[]>();
+    for (const file of maps) {
+      const { sources } = JSON.parse(readFileSync(join(dist, file), "utf8")) as { sources: string[] };
+      for (const source of sources) {
+        const path = relative(join(dist, ".."), join(dist, file, "..", source));
+        homes.set(path, [...(homes.get(path) ?? []), file]);
+      }
+    }
+    expect([...homes.keys()]).toEqual(expect.arrayContaining(["src/errors.ts", "src/base/clock.ts", "src/cache/wrap.ts"])); // prettier-ignore
+    expect([...homes].filter(([, holders]) => holders.length > 1)).toEqual([]);
+  });
+
+  /** Runs a program whose `store` is an s3Store on a dev server, and returns what it prints. */
+  const withStore = (program: string) =>
+    output(
+      process.execPath,
+      [
+        "--input-type=module",
+        "-e",
+        `
+      import { createCache } from "bucketcache";
+      import { startDevServer } from "bucketcache/dev";
+      import { createPresignHandler } from "bucketcache/handler";
+      import { s3Store } from "bucketcache/s3";
+      const { close, ...server } = await startDevServer({ buckets: ["shared"] });
+      const store = s3Store({ ...server, bucket: "shared" });
+      const handlerOf = (store) => {
+        const handler = createPresignHandler({ store, authorize: () => true });
+        return async (...requests) => {
+          const body = JSON.stringify({ v: 1, requests });
+          const headers = { "content-type": "application/json" };
+          return (await handler(new Request("https://app.test/presign", { method: "POST", headers, body }))).json();
+        };
+      };
+      ${program}
+      await close();`,
+      ],
+      project,
+    );
+
+  test("a complete that another instance of the handler has done answers its ETag", async () => {
+    const said = await withStore(`
+      const [one, other] = [handlerOf(store), handlerOf(store)];
+      const key = "large";
+      const [{ uploadId }] = (await one({ op: "create", key })).results;
+      const [part] = (await one({ op: "part", key, uploadId, partNumber: 1, size: 3 })).results;
+      const { headers } = await fetch(part.url, { method: part.method, headers: part.headers, body: "abc" });
+      const request = { op: "complete", key, uploadId, parts: [{ partNumber: 1, etag: headers.get("etag") }] };
+      const [first] = (await one(request)).results;
+      const [again] = (await other(request)).results;
+      console.log(first.etag !== undefined, JSON.stringify(again) === JSON.stringify(first) || again);
+    `);
+    expect(said).toBe("true true\n");
+  });
+
+  test("the handler knows the time that the cache has learned from the store", async () => {
+    const said = await withStore(`
+      const { now: _, ...rest } = store;
+      const hour = 3_600_000;
+      const head = async (...args) => ({ ...(await store.head(...args)), now: new Date(Date.now() + hour) });
+      const ahead = { ...rest, head };
+      const cache = createCache({ store: ahead });
+      await cache.set("key", 1);
+      await createCache({ store: ahead }).has("key");
+      const { now } = await handlerOf(ahead)({ op: "get", key: "key" });
+      console.log(Math.round((now * 1_000 - Date.now()) / hour));
+    `);
+    expect(said).toBe("1\n");
+  });
+});
+
 describe("what is not used is not bundled:", () => {
   const bundled = async (code: string) => {
     const stdin = { contents: code, resolveDir: project };
@@ -293,14 +384,14 @@ describe("installs:", () => {
   });
 
   test("pnpm, where only what is declared can be imported", async () => {
-    const folder = make({ "server.mjs": SERVER });
+    const folder = makeTemporaryProject({ "server.mjs": SERVER });
     const pnpm = join(await ensureTool("pnpm"), "bin/pnpm.cjs");
     await output(process.execPath, [pnpm, "add", "--ignore-workspace", "--store-dir", join(folder, ".store"), tarball], folder); // prettier-ignore
     expect(await output(process.execPath, ["server.mjs", join(folder, "data")], folder)).toBe(SAID);
   });
 
   test("Yarn with Plug'n'Play, where there is no node_modules", async () => {
-    const folder = make({
+    const folder = makeTemporaryProject({
       "server.mjs": SERVER,
       "yarn.lock": "",
       ".yarnrc.yml": "enableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n",
@@ -334,12 +425,10 @@ async function rollupTo(input: string, dir: string): Promise<void> {
   const { rollup } = (await import(pathToFileURL(join(await ensureTool("rollup"), "dist/es/rollup.js")).href)) as {
     rollup(options: object): Promise<{ write(options: object): Promise<unknown>; close(): Promise<void> }>;
   };
-  // Rollup itself finds no packages and reads no CommonJS: the two plugins that its users have.
-  const plugin = async (name: string) => {
-    const file = createRequire(join(await ensureTool("rollup"), "package.json")).resolve(`@rollup/plugin-${name}`);
-    return ((await import(pathToFileURL(file).href)) as { default(options?: object): object }).default;
-  };
-  const plugins = [(await plugin("node-resolve"))({ browser: !input.endsWith(".mjs") }), (await plugin("commonjs"))()];
+  // Rollup itself finds no packages: the plugin that does is all that its users need for this one.
+  const file = createRequire(join(await ensureTool("rollup"), "package.json")).resolve("@rollup/plugin-node-resolve");
+  const { default: nodeResolve } = (await import(pathToFileURL(file).href)) as { default(options?: object): object };
+  const plugins = [nodeResolve({ browser: !input.endsWith(".mjs") })];
   const bundle = await rollup({ input, external: /^node:/, plugins });
   await bundle.write({ dir, format: "es" });
   await bundle.close();

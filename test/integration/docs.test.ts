@@ -17,7 +17,7 @@ import type * as Main from "bucketcache";
 import { startDevServer } from "bucketcache/dev";
 import type * as Handler from "bucketcache/handler";
 import type * as S3 from "bucketcache/s3";
-import { lend, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
+import { linkPackage, makeProject, npmInstall, output, packTarball, writeFiles } from "../support/consumer.js";
 import { makeBucket } from "../support/bucket.js";
 import { addressOf, atItsLines, printedBlocks, programsOf, read, type Program } from "../support/printed.js";
 import { runAws, runPython } from "../support/python.js";
@@ -32,7 +32,7 @@ const manifest = JSON.parse(read("package.json")) as {
   scripts: Record<string, string>;
 } & Record<"dependencies" | "peerDependencies" | "devDependencies", Record<string, string>>;
 
-/** What is done to the blocks of an info, in the words of the report, and the function that does it. */
+/** The check for each info string of a block: its title in the report, and the function that runs it. */
 const CHECKS: Record<string, { title: string; check: (program: Program) => Promise<void> }> = {
   ts: { title: "is compiled by tsc, and runs on a dev server", check: runTypeScript },
   js: { title: "runs on a dev server", check: runJavaScript },
@@ -56,7 +56,7 @@ const programs = programsOf(blocks);
 
 let project: string;
 let removePack: () => void = () => {};
-/** What tsc says, by file. */
+/** Messages of tsc, by file. */
 let mistakes: Map<string, string[]>;
 
 beforeAll(async () => {
@@ -64,8 +64,8 @@ beforeAll(async () => {
   removePack = remove;
   project = makeProject({});
   await npmInstall(project, tarball);
-  lend(project, "@types/node");
-  for (const name of importedPackages()) if (name !== manifest.name) lend(project, name);
+  linkPackage(project, "@types/node");
+  for (const name of importedPackages()) if (name !== manifest.name) linkPackage(project, name);
   for (const program of programs) writeFiles(project, { [fileOf(program)]: sourceOf(program) });
   mistakes = new Map([
     ...(await compile("tsconfig.json", ".ts", {

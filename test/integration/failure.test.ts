@@ -3,12 +3,12 @@ import { isBucketCacheError } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import type { Interference } from "../support/proxy.js";
-import { heard, textOf } from "../support/stores.js";
+import { recordEvents, textOf } from "../support/stores.js";
 
 const MIB = 1 << 20;
 
-const here = cacheBucket();
-const { open, asked, where } = here;
+const fixture = cacheBucket();
+const { open, requestMethods, locate } = fixture;
 const ENTRY = "v=1, created=1.0, codec=text, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:";
 const xml = (code: string) => `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${code}!</Message></Error>`;
 
@@ -22,20 +22,20 @@ const DOWN: [string, Interference][] = [
 
 describe.each(DOWN)("a store that %s", (_, trouble) => {
   test("is tried three times; then get and set throw, and wrap and getOrSet run the function and tell", async () => {
-    here.proxy.hook = () => trouble;
+    fixture.proxy.hook = () => trouble;
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     for (const call of [() => cache.get("k"), () => cache.set("k", 1), () => cache.has("k"), () => cache.delete("k")]) {
-      here.proxy.requests.length = 0;
+      fixture.proxy.requests.length = 0;
       const error: unknown = await call().catch((error: unknown) => error);
       expect(isBucketCacheError(error)).toBe(true);
       expect(error).toMatchObject({
         code: "ERR_UNAVAILABLE",
-        key: `${here.prefix}k`,
-        store: `s3:${here.bucket.bucket}`,
-        message: expect.stringContaining(here.bucket.bucket) as string,
+        key: `${fixture.prefix}k`,
+        store: `s3:${fixture.bucket.bucket}`,
+        message: expect.stringContaining(fixture.bucket.bucket) as string,
       });
-      expect(here.proxy.requests).toHaveLength(3);
+      expect(fixture.proxy.requests).toHaveLength(3);
     }
     expect(errors).toEqual([]);
     let calls = 0;
@@ -55,10 +55,10 @@ describe.each(DOWN)("a store that %s", (_, trouble) => {
 
   test("for one request is not noticed by anybody", async () => {
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     let next = 0;
     // Every second request fails: each is tried again.
-    here.proxy.hook = () => (next++ % 2 === 0 ? trouble : undefined);
+    fixture.proxy.hook = () => (next++ % 2 === 0 ? trouble : undefined);
     await cache.set("k", { a: 1 });
     const reader = open();
     expect(await reader.get("k")).toEqual({ a: 1 });
@@ -77,19 +77,19 @@ describe.each(DOWN)("a store that %s", (_, trouble) => {
 describe("a store that comes back", () => {
   test("is used again at once", async () => {
     const cache = open();
-    here.proxy.hook = () => ({ drop: "before" });
+    fixture.proxy.hook = () => ({ drop: "before" });
     expect(await cache.getOrSet("k", () => "computed")).toBe("computed");
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await open().getOrSet("k", () => "again")).toBe("again");
-    expect(asked()).toEqual(["GET", "PUT"]);
+    expect(requestMethods()).toEqual(["GET", "PUT"]);
     expect(await cache.get("other")).toBeUndefined();
   });
 
   test("has what it had: a copy in memory that should have been checked serves meanwhile", async () => {
     const cache = open({ memory: { revalidateAfter: "1ms" } });
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     await cache.set("k", "v");
-    here.proxy.hook = () => ({ drop: "before" });
+    fixture.proxy.hook = () => ({ drop: "before" });
     await expect
       .poll(async () => {
         expect(await cache.get("k")).toBe("v");
@@ -110,24 +110,28 @@ describe("what the store refuses is thrown, with what to do", () => {
   ];
 
   test.each(refusals)("%s", async (_, status, body, code, advice) => {
-    here.proxy.hook = () => ({ answer: { status, body } });
+    fixture.proxy.hook = () => ({ answer: { status, body } });
     const cache = open();
     let calls = 0;
     for (const call of [() => cache.get("k"), () => cache.getOrSet("k", () => ++calls), () => cache.getStream("k")]) {
       const error: unknown = await call().catch((error: unknown) => error);
-      expect(error).toMatchObject({ code, key: `${here.prefix}k`, message: expect.stringMatching(advice) as string });
+      expect(error).toMatchObject({
+        code,
+        key: `${fixture.prefix}k`,
+        message: expect.stringMatching(advice) as string,
+      });
       const all = JSON.stringify([error, (error as Error).message, String((error as Error).stack)]);
       expect(all).not.toMatch(/X-Amz-Signature|X-Amz-Credential/i);
-      expect(all).not.toContain(here.bucket.options.credentials.secretAccessKey);
+      expect(all).not.toContain(fixture.bucket.options.credentials.secretAccessKey);
     }
     expect(calls).toBe(0);
   });
 
   test("403 is a miss with whenForbidden: miss", async () => {
-    here.proxy.hook = ({ method }) =>
+    fixture.proxy.hook = ({ method }) =>
       method === "PUT" ? undefined : { answer: { status: 403, body: xml("AccessDenied") } };
     expect(await open({ whenForbidden: "miss" }).getOrSet("k", () => "computed")).toBe("computed");
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await open().get("k")).toBe("computed");
   });
 });
@@ -137,37 +141,37 @@ describe("a transfer that breaks off", () => {
     const text = "größe;".repeat(200_000);
     await open().set("k", text, { compress: false });
     const cache = open();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     let cuts = 0;
-    here.proxy.hook = ({ method }) => (method === "GET" && cuts++ < 2 ? { truncate } : undefined);
+    fixture.proxy.hook = ({ method }) => (method === "GET" && cuts++ < 2 ? { truncate } : undefined);
     expect((await cache.get("k")) === text).toBe(true);
     cuts = 0;
     expect((await textOf(await cache.getStream("k"))) === text).toBe(true);
     expect(errors).toEqual([]);
-    expect(here.proxy.requests.at(-1)?.headers["range"]).toMatch(/^bytes=\d+-\d+$/);
+    expect(fixture.proxy.requests.at(-1)?.headers["range"]).toMatch(/^bytes=\d+-\d+$/);
   });
 
   test("each time is the store's failure: get throws, getOrSet computes, and nothing is overwritten", async () => {
     await open().set("k", "x".repeat(MIB), { compress: false });
-    here.proxy.hook = ({ method }) => (method === "GET" ? { truncate: 1_000 } : undefined);
+    fixture.proxy.hook = ({ method }) => (method === "GET" ? { truncate: 1_000 } : undefined);
     const cache = open();
-    await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: `${here.prefix}k` });
+    await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_UNAVAILABLE", key: `${fixture.prefix}k` });
     expect(await cache.getOrSet("k", () => "computed")).toBe("computed");
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await open().get("k")).toBe("x".repeat(MIB));
   });
 
   test("while another writes is read anew, never a mixture", async () => {
     await open().set("k", "a".repeat(4 * MIB), { compress: false });
     let cut = false;
-    here.proxy.hook = ({ method }) => {
+    fixture.proxy.hook = ({ method }) => {
       if (method !== "GET" || cut) return undefined;
       cut = true;
       const Metadata = { entry: ENTRY };
       return {
         truncate: MIB,
         after: () =>
-          here.bucket.client.send(new PutObjectCommand({ ...where("k"), Body: "b".repeat(4 * MIB), Metadata })),
+          fixture.bucket.client.send(new PutObjectCommand({ ...locate("k"), Body: "b".repeat(4 * MIB), Metadata })),
       };
     };
     expect(await open().get("k")).toBe("b".repeat(4 * MIB));
@@ -178,7 +182,7 @@ describe("a PUT that was done and whose answer is lost", () => {
   /** Loses the answer to the first PUT. */
   const lose = () => {
     let lost = false;
-    here.proxy.hook = ({ method }) => {
+    fixture.proxy.hook = ({ method }) => {
       if (method !== "PUT" || lost) return undefined;
       lost = true;
       return { drop: "after" };
@@ -189,23 +193,25 @@ describe("a PUT that was done and whose answer is lost", () => {
     lose();
     const cache = open();
     expect(await cache.getOrSet("k", () => "computed")).toBe("computed");
-    expect(asked()).toEqual(["GET", "PUT", "PUT", "HEAD"]);
-    expect(here.proxy.requests.map(({ status }) => status)).toEqual([404, undefined, 412, 200]);
+    expect(requestMethods()).toEqual(["GET", "PUT", "PUT", "HEAD"]);
+    expect(fixture.proxy.requests.map(({ status }) => status)).toEqual([404, undefined, 412, 200]);
     expect(cache.stats().memory.entries).toBe(1);
-    here.proxy.reset();
+    fixture.proxy.reset();
     expect(await cache.get("k")).toBe("computed");
-    expect(asked()).toEqual([]);
+    expect(requestMethods()).toEqual([]);
   });
 
   test("is a lost race when the object there is another's", async () => {
     const cache = open();
     let tries = 0;
-    here.proxy.hook = ({ method }) => {
+    fixture.proxy.hook = ({ method }) => {
       if (method !== "PUT" || tries++ > 0) return undefined;
       return {
         drop: "before",
         before: () =>
-          here.bucket.client.send(new PutObjectCommand({ ...where("k"), Body: "theirs", Metadata: { entry: ENTRY } })),
+          fixture.bucket.client.send(
+            new PutObjectCommand({ ...locate("k"), Body: "theirs", Metadata: { entry: ENTRY } }),
+          ),
       };
     };
     expect(await cache.getOrSet("k", () => "ours")).toBe("ours");
@@ -216,7 +222,7 @@ describe("a PUT that was done and whose answer is lost", () => {
   test("is repeated by set, which asks nobody", async () => {
     lose();
     await open().set("k", "v");
-    expect(asked()).toEqual(["PUT", "PUT"]);
+    expect(requestMethods()).toEqual(["PUT", "PUT"]);
     expect(await open().get("k")).toBe("v");
   });
 });
@@ -224,7 +230,7 @@ describe("a PUT that was done and whose answer is lost", () => {
 test("10,000 expired, damaged, absent or refused reads leave no socket open", async () => {
   const cache = open({ memory: false, deleteExpired: false });
   const put = (key: string, Metadata: Record<string, string>, size = 300_000) =>
-    here.bucket.client.send(new PutObjectCommand({ ...where(key), Body: new Uint8Array(size), Metadata }));
+    fixture.bucket.client.send(new PutObjectCommand({ ...locate(key), Body: new Uint8Array(size), Metadata }));
   await put("expired", { entry: ENTRY, expires_at: "1.5" });
   await put("expired small", { entry: ENTRY, expires_at: "1.5" }, 10);
   await put("damaged", { entry: "v=2, nonsense" });
@@ -232,7 +238,7 @@ test("10,000 expired, damaged, absent or refused reads leave no socket open", as
   const derived = cache.wrap(() => 1, { name: "f", shouldCache: () => false });
   await put(derived.keyOf(), {});
   const forbidden = { answer: { status: 403, body: xml("AccessDenied") } };
-  here.proxy.hook = ({ path }) => (path.endsWith("forbidden") ? forbidden : undefined);
+  fixture.proxy.hook = ({ path }) => (path.endsWith("forbidden") ? forbidden : undefined);
   const miss = async (read: Promise<unknown>) => expect(await read).toBeUndefined();
   const reads = [
     () => miss(cache.get("expired")),
@@ -252,7 +258,7 @@ test("10,000 expired, damaged, absent or refused reads leave no socket open", as
       while (left-- > 0) await reads[left % reads.length]!();
     }),
   );
-  expect(here.proxy.connections).toBeLessThanOrEqual(20);
+  expect(fixture.proxy.connections).toBeLessThanOrEqual(20);
   await cache.close();
-  await expect.poll(() => here.proxy.connections).toBe(0);
+  await expect.poll(() => fixture.proxy.connections).toBe(0);
 }, 180_000);

@@ -5,8 +5,8 @@ import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
 
-const here = cacheBucket();
-const { where } = here;
+const fixture = cacheBucket();
+const { locate } = fixture;
 const ENTRY = "v=1, created=1.0, codec=text, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:";
 
 describe("a process whose clock is wrong", () => {
@@ -54,12 +54,16 @@ describe("a process whose clock is wrong", () => {
     ["two hours fast", 7_200],
   ])("by being %s reads, writes and ends entries at the right time", async (_, seconds) => {
     const now = Date.now() / 1000;
-    const other = createCache({ store: s3Store(here.bucket.options), prefix: here.prefix });
+    const other = createCache({ store: s3Store(fixture.bucket.options), prefix: fixture.prefix });
     await other.set("theirs", "value", { ttl: 600 });
     const ended = { entry: ENTRY, expires_at: String(now - 5) };
-    await here.bucket.client.send(new PutObjectCommand({ ...where("ended"), Body: "x", Metadata: ended }));
+    await fixture.bucket.client.send(new PutObjectCommand({ ...locate("ended"), Body: "x", Metadata: ended }));
     const clock = await script(CLOCK);
-    const printed = await clock.run({ options: here.bucket.options, prefix: here.prefix, offset: seconds * 1000 });
+    const printed = await clock.run({
+      options: fixture.bucket.options,
+      prefix: fixture.prefix,
+      offset: seconds * 1000,
+    });
     clock.remove();
     const log = JSON.parse(printed) as Record<string, unknown> & { lived: number; key: string };
     expect(log).toMatchObject({
@@ -72,7 +76,7 @@ describe("a process whose clock is wrong", () => {
     });
     expect(log.lived).toBeLessThan(10_000);
     for (const key of ["ours", "loaded", "streamed", log.key]) {
-      const { Metadata } = await here.bucket.client.send(new HeadObjectCommand(where(key)));
+      const { Metadata } = await fixture.bucket.client.send(new HeadObjectCommand(locate(key)));
       expect(Math.abs(Number(Metadata?.["expires_at"]) - now - 600)).toBeLessThan(30);
       expect(Math.abs(Number(/created=([\d.]+)/.exec(Metadata?.["entry"] ?? "")?.[1]) - now)).toBeLessThan(30);
     }
@@ -100,6 +104,6 @@ test("a script that used the cache in every way ends by itself, without close", 
     console.log(unread !== undefined);
     const endsAt = Date.now();
     process.on("exit", () => console.log(Date.now() - endsAt < 10_000));`);
-  expect(await user.run({ options: here.bucket.options, prefix: here.prefix })).toBe("true\ntrue\n");
+  expect(await user.run({ options: fixture.bucket.options, prefix: fixture.prefix })).toBe("true\ntrue\n");
   user.remove();
 });

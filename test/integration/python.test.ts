@@ -4,7 +4,7 @@ import { s3Store } from "bucketcache/s3";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { runPython } from "../support/python.js";
-import { heard, textOf } from "../support/stores.js";
+import { recordEvents, textOf } from "../support/stores.js";
 
 let bucket: TestBucket;
 let cache: Cache;
@@ -220,7 +220,7 @@ print("null")`);
 body = gzip.compress(b"row" * 1000)
 s3.put_object(Bucket=BUCKET, Key="theirs/damaged", Body=body[:-9], Metadata={"compressed": "true"})
 print("null")`);
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     expect(await cache.get("theirs/damaged")).toBeUndefined();
     expect(errors).toMatchObject([{ key: "theirs/damaged", error: { code: "ERR_DAMAGED" } }]);
     expect(await cache.getOrSet("theirs/damaged", () => "ours")).toBe("ours");
@@ -264,7 +264,7 @@ def fetch(*args, **kwargs):
     expect(pickle).toBeInstanceOf(Uint8Array);
     expect(pickle?.[0]).toBe(0x80);
 
-    const errors = heard(ours, "error");
+    const errors = recordEvents(ours, "error");
     const fetched = ours.wrap((...args: unknown[]) => Promise.resolve({ ours: args }), { name: "fetch" });
     expect(await fetched("a")).toEqual({ ours: ["a"] });
 

@@ -5,17 +5,18 @@ import type { Body, Progress } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
-import { deferred, textOf } from "../support/stores.js";
+import { deferred } from "../support/deferred.js";
+import { textOf } from "../support/stores.js";
 
 const MIB = 1 << 20;
 
-const here = cacheBucket();
-const { open, where } = here;
+const fixture = cacheBucket();
+const { open, locate } = fixture;
 
 const openUploads = async () =>
-  (await here.bucket.client.send(new ListMultipartUploadsCommand({ Bucket: here.bucket.bucket }))).Uploads ?? [];
+  (await fixture.bucket.client.send(new ListMultipartUploadsCommand({ Bucket: fixture.bucket.bucket }))).Uploads ?? [];
 const exists = (key: string) =>
-  here.bucket.client.send(new HeadObjectCommand(where(key))).then(
+  fixture.bucket.client.send(new HeadObjectCommand(locate(key))).then(
     () => true,
     () => false,
   );
@@ -75,7 +76,7 @@ describe("a process that moves", () => {
     { timeout: 180_000 },
     async (_, size, compress) => {
       const mover = await script(MOVER);
-      const printed = await mover.run({ options: here.bucket.options, prefix: here.prefix, size, compress });
+      const printed = await mover.run({ options: fixture.bucket.options, prefix: fixture.prefix, size, compress });
       mover.remove();
       const { peak } = JSON.parse(printed) as { peak: number };
       expect(peak).toBeLessThan(96 * MIB);
@@ -89,21 +90,21 @@ describe("a body that is larger than a part", () => {
   test("goes up in parts, several at once, with progress, and comes back", async () => {
     let flying = 0;
     let most = 0;
-    here.proxy.hook = ({ query }) => {
+    fixture.proxy.hook = ({ query }) => {
       if (!query.has("partNumber")) return undefined;
       most = Math.max(most, ++flying);
       return { after: () => flying-- };
     };
     const progress: Progress[] = [];
     await open().set("k", pieces(50), { onProgress: (now) => progress.push(now), ttl: "1h" });
-    expect(here.proxy.requests.filter(({ query }) => query.has("partNumber"))).toHaveLength(7);
+    expect(fixture.proxy.requests.filter(({ query }) => query.has("partNumber"))).toHaveLength(7);
     expect(most).toBeGreaterThan(1);
     expect(most).toBeLessThanOrEqual(4);
     expect(progress.map(({ loaded }) => loaded)).toEqual(
       [...progress.map(({ loaded }) => loaded)].sort((a, b) => a - b),
     );
     expect(progress.at(-1)).toEqual({ loaded: 50 * MIB, total: undefined });
-    const head = await here.bucket.client.send(new HeadObjectCommand(where("k")));
+    const head = await fixture.bucket.client.send(new HeadObjectCommand(locate("k")));
     expect(head).toMatchObject({
       ContentLength: 50 * MIB,
       ContentType: "application/octet-stream",
@@ -111,7 +112,7 @@ describe("a body that is larger than a part", () => {
     });
     expect(Object.keys(head.Metadata ?? {}).sort()).toEqual(["entry", "expires_at"]);
 
-    here.proxy.reset();
+    fixture.proxy.reset();
     const seen: Progress[] = [];
     let offset = 0;
     for await (const chunk of (await open().getStream("k", { onProgress: (now) => seen.push(now) }))!) {
@@ -123,7 +124,7 @@ describe("a body that is larger than a part", () => {
     }
     expect(offset).toBe(50 * MIB);
     expect(seen.at(-1)).toEqual({ loaded: 50 * MIB, total: 50 * MIB });
-    expect(here.proxy.requests.map(({ method }) => method)).toEqual(["GET"]);
+    expect(fixture.proxy.requests.map(({ method }) => method)).toEqual(["GET"]);
   });
 
   test("is compressed as it flows, by its content type, and ranges of the raw bytes can be had", async () => {
@@ -133,7 +134,7 @@ describe("a body that is larger than a part", () => {
     }
     const cache = open();
     await cache.set("k.csv", rows(), { contentType: "text/csv" });
-    const object = await here.bucket.client.send(new GetObjectCommand(where("k.csv")));
+    const object = await fixture.bucket.client.send(new GetObjectCommand(locate("k.csv")));
     expect(object.Metadata).toMatchObject({ compressed: "true" });
     const stored = (await object.Body?.transformToByteArray())!;
     let text = "";
@@ -207,7 +208,7 @@ describe("a body that is larger than a part", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const never = deferred();
-    here.proxy.hook = ({ query }) => {
+    fixture.proxy.hook = ({ query }) => {
       if (query.get("partNumber") !== "2") return undefined;
       return {
         before: () => {
@@ -225,11 +226,14 @@ describe("a body that is larger than a part", () => {
   test("is left as it was by a store that refuses a part for good", async () => {
     const cache = open();
     await cache.set("k", "old");
-    here.proxy.hook = ({ query }) =>
+    fixture.proxy.hook = ({ query }) =>
       query.get("partNumber") === "3"
         ? { answer: { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" } }
         : undefined;
-    await expect(cache.set("k", pieces(40))).rejects.toMatchObject({ code: "ERR_FORBIDDEN", key: `${here.prefix}k` });
+    await expect(cache.set("k", pieces(40))).rejects.toMatchObject({
+      code: "ERR_FORBIDDEN",
+      key: `${fixture.prefix}k`,
+    });
     expect(await openUploads()).toEqual([]);
     expect(await open().get("k")).toBe("old");
   });
@@ -249,7 +253,7 @@ describe("a body that is larger than a part", () => {
     );
     expect(sizes).toEqual(Array(5).fill(20 * MIB));
     expect(calls).toBe(1);
-    expect(here.proxy.count("POST")).toBe(2);
+    expect(fixture.proxy.count("POST")).toBe(2);
     const reason = new Error("broke");
     const failing = () => pieces(20, (index) => index === 12 && Promise.reject(reason));
     await expect(cache.getOrSetStream("none", failing)).rejects.toBe(reason);
@@ -261,16 +265,16 @@ describe("a body that is larger than a part", () => {
 describe("a slow side", () => {
   test("at the end of a download slows the store down: what nobody reads stays there", async () => {
     await open().set("k", pieces(64));
-    here.proxy.reset();
+    fixture.proxy.reset();
     const stream = (await open().getStream("k"))!;
     const reader = stream.getReader();
     await reader.read();
-    // What has left the store without being read sits in the buffers of sockets, and there alone.
+    // Bytes that have left the store and were not read sit in the buffers of sockets, and only there.
     let last = -1;
     await expect
       .poll(
         () => {
-          const { received } = here.proxy.requests[0]!;
+          const { received } = fixture.proxy.requests[0]!;
           const isSettled = received === last;
           last = received;
           return isSettled;
@@ -286,13 +290,13 @@ describe("a slow side", () => {
 
   test("at the end of an upload slows the source down: no more parts are made than are on their way", async () => {
     const gate = deferred();
-    here.proxy.hook = ({ query }) => (query.has("partNumber") ? { before: () => gate.promise } : undefined);
+    fixture.proxy.hook = ({ query }) => (query.has("partNumber") ? { before: () => gate.promise } : undefined);
     let made = 0;
     const setting = open().set(
       "k",
       pieces(100, () => made++),
     );
-    await expect.poll(() => here.proxy.requests.filter(({ query }) => query.has("partNumber")).length).toBe(3);
+    await expect.poll(() => fixture.proxy.requests.filter(({ query }) => query.has("partNumber")).length).toBe(3);
     // Three parts of 8 MiB, and the piece that showed that there is more.
     expect(made).toBeLessThanOrEqual(26);
     gate.resolve();
@@ -304,13 +308,13 @@ describe("a slow side", () => {
     const cache = open();
     await cache.set("k", pieces(64));
     await cache.close();
-    here.proxy.reset();
-    await expect.poll(() => here.proxy.connections).toBe(0);
+    fixture.proxy.reset();
+    await expect.poll(() => fixture.proxy.connections).toBe(0);
     const other = open();
     for await (const _ of (await other.getStream("k"))!) break;
     const response = await other.getResponse("k");
     await response?.body?.cancel();
-    await expect.poll(() => here.proxy.connections).toBe(0);
-    expect(here.proxy.requests.every(({ received }) => received < 64 * MIB)).toBe(true);
+    await expect.poll(() => fixture.proxy.connections).toBe(0);
+    expect(fixture.proxy.requests.every(({ received }) => received < 64 * MIB)).toBe(true);
   });
 });

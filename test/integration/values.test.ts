@@ -7,9 +7,9 @@ import { cacheBucket } from "../support/cache-bucket.js";
 import { script } from "../support/script.js";
 import { kindsOfValues } from "../support/values.js";
 
-const here = cacheBucket();
-const { open, asked, where } = here;
-const head = (key: string) => here.bucket.client.send(new HeadObjectCommand(where(key)));
+const fixture = cacheBucket();
+const { open, requestMethods, locate } = fixture;
+const head = (key: string) => fixture.bucket.client.send(new HeadObjectCommand(locate(key)));
 
 describe("values", () => {
   const kinds = Object.entries(kindsOfValues());
@@ -18,8 +18,8 @@ describe("values", () => {
     "%s is stored as the format says, and comes back",
     async (_, { value, back, codec, contentType }) => {
       await open().set("k", value);
-      const { Metadata, ContentType, CacheControl, ContentEncoding, Body } = await here.bucket.client.send(
-        new GetObjectCommand(where("k")),
+      const { Metadata, ContentType, CacheControl, ContentEncoding, Body } = await fixture.bucket.client.send(
+        new GetObjectCommand(locate("k")),
       );
       await Body?.transformToByteArray();
       expect(ContentType).toBe(contentType);
@@ -56,7 +56,7 @@ describe("values", () => {
       const isSame = isDeepStrictEqual(result, { args: [new Date(0), { b: 2n, a: new Map([[1, 2]]) }] });
       await cache.set("from the child", new Map([["a", 1n]]));
       console.log(JSON.stringify({ wrong, calls, isSame }));`);
-    const printed = await reader.run({ prefix: here.prefix, options: here.bucket.options });
+    const printed = await reader.run({ prefix: fixture.prefix, options: fixture.bucket.options });
     reader.remove();
     expect(JSON.parse(printed)).toEqual({ wrong: [], calls: 0, isSame: true });
     expect(await open().get("from the child")).toStrictEqual(new Map([["a", 1n]]));
@@ -83,7 +83,7 @@ describe("values", () => {
     ["a symbol", () => Symbol("s")],
   ])("%s is a TypeError, and nothing is stored", async (_, make) => {
     await expect(open().set("k", make())).rejects.toThrow(TypeError);
-    expect(asked()).toEqual([]);
+    expect(requestMethods()).toEqual([]);
   });
 });
 
@@ -114,7 +114,7 @@ describe("an object as others see it", () => {
   test("without a ttl has no end; compressed is flagged, is gzip, and has no Content-Encoding", async () => {
     const text = "größe;name\n".repeat(500);
     await open().set("k", text, { contentType: "text/csv", cacheControl: "max-age=5" });
-    const object = await here.bucket.client.send(new GetObjectCommand(where("k")));
+    const object = await fixture.bucket.client.send(new GetObjectCommand(locate("k")));
     expect(Object.keys(object.Metadata ?? {}).sort()).toEqual(["compressed", "entry"]);
     expect(object).toMatchObject({
       Metadata: { compressed: "true" },

@@ -2,11 +2,11 @@
 // with --docs, docs/runtimes.md gets the table.
 import { fileURLToPath } from "node:url";
 import { createServer, createServerModuleRunner } from "vite";
-import { ALIAS } from "./alias.mjs";
+import { ALIAS } from "../../.config/alias.mjs";
 
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
 
-// Whoever drives browsers listens for these, so that they alone would end nothing; what was started is killed on exit.
+// Browser drivers listen for these signals, which alone would then end nothing. Child processes are killed on exit.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
 
 // As Vitest does it: TypeScript is run from where it lies.

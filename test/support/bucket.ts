@@ -9,9 +9,10 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3";
 import { inject } from "vitest";
+import { devBucket } from "./handler.js";
 import type { Minio } from "./minio.js";
 
-/** A bucket of one's own on the MinIO of this run. */
+/** A bucket of one's own, on the MinIO of this run or on a dev server. */
 export interface TestBucket {
   bucket: string;
   /** Spreads into `s3Store`. */
@@ -49,6 +50,22 @@ export async function makeBucket(minio: Minio = inject("minio")): Promise<TestBu
       await empty(client, bucket);
       await client.send(new DeleteBucketCommand({ Bucket: bucket }));
       client.destroy();
+    },
+  };
+}
+
+/** Makes a bucket on a dev server of its own, which `remove` stops. */
+export async function makeDevBucket(): Promise<TestBucket> {
+  const { stop, ...options } = await devBucket();
+  const { bucket, ...config } = options;
+  const client = new S3Client(config);
+  return {
+    bucket,
+    options,
+    client,
+    async remove() {
+      client.destroy();
+      await stop();
     },
   };
 }

@@ -4,28 +4,28 @@ import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { makeBucket, type TestBucket } from "./bucket.js";
 import { startProxy, type FaultProxy } from "./proxy.js";
 
-/** What a file of tests of the whole cache works with. `prefix` is another for each test. */
+/** Bucket, proxy and caches for a file of tests of the whole cache. Each test has a `prefix` of its own. */
 export interface CacheBucket {
   readonly bucket: TestBucket;
   readonly proxy: FaultProxy;
   readonly prefix: string;
   /** A cache as another process would have it: nothing is shared but the bucket. Its requests pass the proxy. */
   open(options?: Partial<CacheOptions>): Cache;
-  /** What was asked of the store, in order. */
-  asked(): string[];
-  /** An object of this test's, for commands of the AWS SDK. */
-  where(key: string): { Bucket: string; Key: string };
+  /** Methods of the requests to the store, in order. */
+  requestMethods(): string[];
+  /** Names an object of this test, for commands of the AWS SDK. */
+  locate(key: string): { Bucket: string; Key: string };
 }
 
-/** A bucket for the tests of a file, behind a proxy that counts and interferes. */
-export function cacheBucket(): CacheBucket {
+/** Registers a bucket for the tests of a file, behind a proxy that counts and interferes. */
+export function cacheBucket(openBucket: () => Promise<TestBucket> = makeBucket): CacheBucket {
   let bucket: TestBucket;
   let proxy: FaultProxy;
   let caches: Cache[] = [];
   let prefix = "";
   let count = 0;
   beforeAll(async () => {
-    bucket = await makeBucket();
+    bucket = await openBucket();
     proxy = await startProxy(bucket.options.endpoint);
   });
   afterAll(async () => {
@@ -59,7 +59,7 @@ export function cacheBucket(): CacheBucket {
       caches.push(cache);
       return cache;
     },
-    asked: () => proxy.requests.map(({ method }) => method),
-    where: (key) => ({ Bucket: bucket.bucket, Key: prefix + key }),
+    requestMethods: () => proxy.requests.map(({ method }) => method),
+    locate: (key) => ({ Bucket: bucket.bucket, Key: prefix + key }),
   };
 }

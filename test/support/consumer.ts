@@ -8,10 +8,10 @@ import { cacheDirectory, runLong, step, succeeds, withLock } from "./tools.js";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NPM = process.platform === "win32" ? "npm.cmd" : "npm";
 
-/** Of tools that consumers use and this project does not. */
+/** Versions of tools that consumers use and this project does not. */
 export const TOOLS = {
   webpack: "webpack@5.112.2",
-  rollup: "rollup@4.68.7 @rollup/plugin-node-resolve@16.0.3 @rollup/plugin-commonjs@29.0.3",
+  rollup: "rollup@4.68.7 @rollup/plugin-node-resolve@16.0.3",
   pnpm: "pnpm@10.34.9",
   yarn: "@yarnpkg/cli-dist@4.18.1",
   next: "next@16.4.6 react@19.3.1 react-dom@19.3.1",
@@ -88,8 +88,8 @@ async function findOrInstall(name: keyof typeof TOOLS): Promise<string> {
   return inside;
 }
 
-/** Lends a package of this project's own to another. */
-export function lend(folder: string, name: string): void {
+/** Links a package of this project into the `node_modules` of another. */
+export function linkPackage(folder: string, name: string): void {
   mkdirSync(dirname(join(folder, "node_modules", name)), { recursive: true });
   symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
 }

@@ -40,7 +40,7 @@ const scalar = fc.oneof(
   fc.constantFrom("123", "true", '{"a":1}', "\u2028", '"', "\\", "\u0000"),
 );
 
-/** What JSON says, `-0` included. */
+/** Values that JSON can express, `-0` included. */
 export const plainJson: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   value: fc.oneof({ depthSize: "small" }, scalar, fc.array(tie("value"), { maxLength: 5 }), record(tie("value"))),
 })).value;

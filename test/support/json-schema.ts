@@ -1,8 +1,8 @@
 type Schema = Record<string, unknown>;
 
 /**
- * What of a value does not fit a JSON schema: enough of draft 2020-12 for our own, and an error for any keyword beyond it,
- * so that nothing in it goes unchecked.
+ * Lists the parts of a value that do not fit a JSON schema. It knows as much of draft 2020-12 as our own schema uses
+ * and throws on any other keyword, so that nothing goes unchecked.
  */
 export function misfits(root: Schema, schema: Schema, value: unknown, path = "$"): string[] {
   const found: string[] = [];

@@ -4,11 +4,11 @@ import { utf8 } from "../../src/base/bytes.js";
 
 const PLAIN = { contentType: "text/plain", metadata: {} };
 
-/** What stores promise that tell the time themselves. */
-export function localTime(make: () => ObjectStore): void {
+/** Registers the tests of stores that take the time from their own process. */
+export function localTime(makeStore: () => ObjectStore): void {
   describe("time", () => {
     test("is Date.now's, also where a test replaces nothing else", async () => {
-      const store = make();
+      const store = makeStore();
       const now = Date.now() + 3_600_000;
       vi.spyOn(Date, "now").mockReturnValue(now);
       await store.put("k", utf8("x"), PLAIN);
@@ -17,7 +17,7 @@ export function localTime(make: () => ObjectStore): void {
     });
 
     test("tells an object from one of the same bytes that took its place", async () => {
-      const store = make();
+      const store = makeStore();
       vi.spyOn(Date, "now").mockReturnValueOnce(1_000_000);
       const { etag } = await store.put("k", utf8("x"), PLAIN);
       const { lastModified } = (await store.head("k"))!;

@@ -145,7 +145,7 @@ async function launch(source: Source, port: number): Promise<{ minio: Minio; sto
   const keep = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-4000));
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  // What breaks the pipe is the end of the supervisor, and that is noticed below.
+  // The pipe breaks when the supervisor ends, which is noticed below.
   child.stdin.on("error", () => {});
   let ended = false;
   const exit = new Promise<void>((resolve) => {

@@ -18,7 +18,7 @@ export interface Passed {
   received: number;
 }
 
-/** What the proxy does to a request. Without a member it passes it on as it is. */
+/** Interference of the proxy with a request. Without any member, the request passes unchanged. */
 export interface Interference {
   /** Runs before the request is passed on: delay it, or write something else to the store in between. */
   before?: () => unknown;
@@ -125,7 +125,7 @@ export async function startProxy(target: string, hook?: Hook): Promise<FaultProx
       upstream.on("response", (response) => {
         respond(response, outgoing, passed, interference).then(resolve, reject);
       });
-      // Whoever leaves, the other side learns of it.
+      // When one side closes its connection, the other side is closed too.
       outgoing.on("close", () => {
         if (!outgoing.writableFinished) upstream.destroy();
         resolve();

@@ -3,20 +3,11 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import { ALIAS } from "../../.config/alias.mjs";
 
 const ROOT = join(import.meta.dirname, "../..");
 // Below node_modules, so that the script finds what it imports from packages.
 const FOLDER = join(ROOT, "node_modules/.cache/bucketcache-test");
-
-const src = (file: string) => join(ROOT, "src", file);
-
-const alias = {
-  bucketcache: src("index.ts"),
-  "bucketcache/s3": src("stores/s3.ts"),
-  "bucketcache/file": src("stores/file.ts"),
-  "bucketcache/memory": src("stores/memory.ts"),
-  "bucketcache/dev": src("dev/index.ts"),
-};
 
 export interface Script {
   path: string;
@@ -46,7 +37,7 @@ export async function script(contents: string): Promise<Script> {
         name: "packages",
         setup({ onResolve }) {
           onResolve({ filter: /^[^./]/ }, ({ path }) =>
-            path in alias ? { path: alias[path as keyof typeof alias] } : { path, external: true },
+            path in ALIAS ? { path: ALIAS[path] as string } : { path, external: true },
           );
         },
       },

@@ -13,7 +13,7 @@ export type Step = (request: Seen, response: ServerResponse) => unknown;
 /** A server that answers each request by the next step; the last one answers all that follow. */
 export interface Scripted {
   url: string;
-  /** What was asked, in order. */
+  /** Requests that came in, in order. */
   seen: Seen[];
   /** Connections that are open now. */
   sockets: Set<Socket>;
@@ -88,7 +88,7 @@ export function object(content: string | Buffer, headers: Record<string, string>
 }
 
 /** Announces all of an object, sends a part of it, and breaks off. */
-export function broken(content: string, sent: number, headers: Record<string, string> = {}): Step {
+export function cutOff(content: string, sent: number, headers: Record<string, string> = {}): Step {
   return (_, response) => {
     response.writeHead(200, {
       etag: '"e1"',

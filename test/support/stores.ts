@@ -8,6 +8,7 @@ import {
   type ObjectStore,
 } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
+import { deferred } from "./deferred.js";
 
 type Operation = "get" | "head" | "put" | "delete" | "deleteMany" | "list";
 
@@ -26,15 +27,15 @@ export interface Gate {
 
 export interface WatchedStore extends ObjectStore {
   calls: Call[];
-  /** What was called, in order: "get", or with `keys` "get k". */
+  /** Operations that were called, in order. */
   operations(): string[];
   /** The next call of this kind waits: before it touches the object, or after, with its answer on the way back. */
   hold(operation: Operation, where?: "before" | "after"): Gate;
-  /** What the store's clock says of itself, as milliseconds to be added to ours; undefined: it tells no time. */
+  /** Milliseconds by which the store's clock is ahead of ours; undefined: it tells no time. */
   skew: number | undefined;
 }
 
-/** A store that records its calls and can be held up at each, so that a test decides what overtakes what. */
+/** Makes a store that records its calls and can be held up at each, so that a test decides which call overtakes which. */
 export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
   const gates: {
     operation: Operation;
@@ -53,7 +54,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
       if (gate?.where !== where) return;
       gate.arrive(call);
       const signal = call.options["signal"] as AbortSignal | undefined;
-      await (signal === undefined ? gate.pass : Promise.race([gate.pass, aborted(signal)]));
+      await (signal === undefined ? gate.pass : Promise.race([gate.pass, rejectOnAbort(signal)]));
     };
     await wait("before");
     const result = await run();
@@ -61,7 +62,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     return result;
   }
 
-  const tell = <T extends ObjectHead>(head: T): T => ({
+  const withStoreTime = <T extends ObjectHead>(head: T): T => ({
     ...head,
     now: store.skew === undefined ? undefined : new Date(Date.now() + store.skew),
   });
@@ -80,12 +81,12 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
     get: (key, options) =>
       through("get", key, options, async () => {
         const got = await inner.get(key, options);
-        return typeof got === "object" ? tell(got) : got;
+        return typeof got === "object" ? withStoreTime(got) : got;
       }),
     head: (key, options) =>
       through("head", key, options, async () => {
         const head = await inner.head(key, options);
-        return head && tell(head);
+        return head && withStoreTime(head);
       }),
     put: (key, body, options) => through("put", key, options, () => inner.put(key, body, options)),
     delete: (key, options) => through("delete", key, options, () => inner.delete(key, options)),
@@ -99,24 +100,12 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
   return store;
 }
 
-/** Two caches on one store, as two processes have them. */
-export function make<S extends ObjectStore = WatchedStore>(
+/** Makes two caches on one store, as two processes have them. */
+export function twoCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
   const store = options.store ?? (watchedStore() as unknown as S);
   return { store, cache: createCache({ ...options, store }), other: createCache({ ...options, store }) };
-}
-
-export interface Deferred<T> {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (reason: unknown) => void;
-}
-
-export function deferred<T = void>(): Deferred<T> {
-  const result = {} as Deferred<T>;
-  result.promise = new Promise<T>((resolve, reject) => Object.assign(result, { resolve, reject }));
-  return result;
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
@@ -126,14 +115,14 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Everything of one kind that a cache tells. */
+/** Collects the events of one kind that a cache emits. */
 export function heard<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
   const events: CacheEvents[E][] = [];
   cache.on(event, (one) => events.push(one));
   return events;
 }
 
-/** Puts an object as a Python program, or anybody, would: without our metadata. */
+/** Puts an object as another program would: without our metadata. */
 export async function putForeign(
   store: ObjectStore,
   key: string,
@@ -144,7 +133,7 @@ export async function putForeign(
   await store.put(key, bytes, { contentType: "binary/octet-stream", metadata });
 }
 
-/** The stored bytes of an object. */
+/** Returns an object with its stored bytes. */
 export async function stored(store: ObjectStore, key: string): Promise<(ObjectHead & { bytes: Bytes }) | undefined> {
   const got = await store.get(key);
   if (typeof got !== "object") return undefined;
@@ -155,7 +144,7 @@ export async function textOf(stream: ReadableStream<Uint8Array> | undefined): Pr
   return stream && new Response(stream as ReadableStream<Bytes>).text();
 }
 
-/** A standard schema made of a function. */
+/** Makes a standard schema of a function. */
 export function schemaOf<T>(validate: (value: unknown) => { value: T } | { issues: { message: string }[] }) {
   return { "~standard": { version: 1 as const, vendor: "test", validate } };
 }

@@ -77,10 +77,9 @@ export async function loads(): Promise<void> {
 }
 
 export function events(): void {
-  const off = cache.on("hit", ({ key, source, stale, duration }) => {
+  const off = cache.on("hit", ({ key, source, duration }) => {
     expectType<string>()(key);
     expectType<"memory" | "store">()(source);
-    expectType<boolean>()(stale);
     expectType<number>()(duration);
   });
   expectType<() => void>()(off);

@@ -1,32 +1,32 @@
-/** Work that nobody awaits: kept for `flush`, and given to `waitUntil` where the runtime needs it. */
+import type { CallOptions } from "../../types.js";
+
+/** Work that no caller awaits: kept for `flush`, and given to `waitUntil` where the runtime needs it. */
 export class Background {
   readonly #running = new Set<Promise<void>>();
-  readonly #waitUntil: ((promise: Promise<unknown>) => void) | undefined;
+  readonly #waitUntil: CallOptions["waitUntil"];
   readonly #onError: (key: string, error: unknown) => void;
 
-  constructor(
-    waitUntil: ((promise: Promise<unknown>) => void) | undefined,
-    onError: (key: string, error: unknown) => void,
-  ) {
+  constructor(waitUntil: CallOptions["waitUntil"], onError: (key: string, error: unknown) => void) {
     this.#waitUntil = waitUntil;
     this.#onError = onError;
   }
 
-  run(
-    key: string,
-    work: Promise<unknown>,
-    waitUntil: ((promise: Promise<unknown>) => void) | undefined = this.#waitUntil,
-  ): void {
+  /** Takes over work that has begun. Its failure becomes an `error` event. */
+  run(key: string, work: Promise<unknown>, call: CallOptions): void {
     const settled = work.then(
       () => undefined,
       (error: unknown) => this.#onError(key, error),
     );
     this.#running.add(settled);
     void settled.then(() => this.#running.delete(settled));
-    waitUntil?.(settled);
+    this.waitUntilOf(call)?.(settled);
   }
 
-  /** Waits until nothing is left, with what was begun meanwhile. */
+  waitUntilOf(call: CallOptions): CallOptions["waitUntil"] {
+    return call.waitUntil ?? this.#waitUntil;
+  }
+
+  /** Waits until nothing is left, including work that begins meanwhile. */
   async idle(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }

@@ -7,13 +7,13 @@ import { isWorkerd } from "../../base/runtime.js";
  */
 const WORKERD_LIFE_MS = 30_000;
 
-/** The signal is undefined where nobody can abort: most calls have none, and making one costs as much as a hit. */
+/** The signal is undefined where no caller can abort. Most calls have none, and making one costs as much as a hit. */
 type Start<T> = (signal: AbortSignal | undefined) => Promise<T>;
 
 /** One operation that several callers wait for, each with its own signal. */
 export class Flight<T> {
   readonly promise: Promise<T>;
-  /** Who came first and cannot leave keeps the operation going, so that nothing can abort it. */
+  /** Undefined when the first caller passed no signal: the operation can then never be aborted. */
   readonly #controller: AbortController | undefined;
   readonly #startedAt = Date.now();
   #waiters = 0;
@@ -24,15 +24,15 @@ export class Flight<T> {
     this.#controller = canAbort ? new AbortController() : undefined;
     this.#onAbandoned = onAbandoned;
     this.promise = start(this.#controller?.signal);
-    // Its waiters may all have left by then; those that stay see the rejection on their own promise.
+    // All callers may have left by then. Those that stay see the rejection on the promise that they hold.
     this.promise.catch(() => undefined);
   }
 
-  get joinable(): boolean {
+  get isJoinable(): boolean {
     return !this.#abandoned && !(isWorkerd() && Date.now() - this.#startedAt > WORKERD_LIFE_MS);
   }
 
-  /** Waits for the result; an abort of `signal` leaves the others, and the last one's leaving aborts the operation. */
+  /** Waits for the result. An abort of `signal` leaves the other callers waiting; when the last one leaves, the operation is aborted. */
   join(signal: AbortSignal | undefined): Promise<T> {
     this.#waiters++;
     if (signal === undefined) return this.promise;
@@ -48,16 +48,16 @@ export class Flight<T> {
   }
 }
 
-/** Flights by key: callers of one key share one, different keys never wait for each other. */
+/** Flights by key: callers of one key share one, and different keys never wait for each other. */
 export class Flights<T> {
   readonly #flights = new Map<string, Flight<T>>();
-  /** The names with a NUL: flights of a key besides the one that has its name. There are few. */
-  readonly #besides = new Set<string>();
+  /** Names of the form `<key>NUL…`: further flights of a key. There are few. */
+  readonly #furtherNames = new Set<string>();
 
   /**
-   * Joins the flight of the key, or starts one.
+   * Joins the flight of this name, or starts one.
    *
-   * @throws the signal's reason, when it has already aborted
+   * @throws The signal's reason, when it has already aborted.
    */
   run(
     key: string,
@@ -67,14 +67,14 @@ export class Flights<T> {
   ): Promise<T> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
     let flight = this.#flights.get(key);
-    if (flight === undefined || !flight.joinable) {
-      const own: Flight<T> = new Flight<T>(signal !== undefined, start, () => this.#end(key, own));
-      flight = own;
-      this.#flights.set(key, own);
-      if (key.includes("\0")) this.#besides.add(key);
-      const end = (): void => this.#end(key, own);
-      own.promise.then(end, end);
-      onStart?.(own.promise);
+    if (flight === undefined || !flight.isJoinable) {
+      const started: Flight<T> = new Flight<T>(signal !== undefined, start, () => this.#end(key, started));
+      flight = started;
+      this.#flights.set(key, started);
+      if (key.includes("\0")) this.#furtherNames.add(key);
+      const end = (): void => this.#end(key, started);
+      started.promise.then(end, end);
+      onStart?.(started.promise);
     }
     return flight.join(signal);
   }
@@ -83,15 +83,15 @@ export class Flights<T> {
     return this.#flights.has(key);
   }
 
-  /** Whether there is a flight of this key, or one besides it: `<key>NUL…`. */
+  /** Tells whether the key has a flight, or a further one. */
   hasAny(key: string): boolean {
-    return this.#flights.has(key) || this.#besidesOf(key).length > 0;
+    return this.#flights.has(key) || this.#furtherNamesOf(key).length > 0;
   }
 
-  /** Later callers start anew; those who wait keep what they wait for. Flights besides this one, too. */
+  /** Makes later callers of the key start anew. Those who wait keep what they wait for. Includes its further flights. */
   detach(key: string): void {
     this.#remove(key);
-    for (const name of this.#besidesOf(key)) this.#remove(name);
+    for (const name of this.#furtherNamesOf(key)) this.#remove(name);
   }
 
   /** The same for every key with the prefix. */
@@ -99,8 +99,8 @@ export class Flights<T> {
     for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#remove(key);
   }
 
-  #besidesOf(key: string): string[] {
-    return this.#besides.size === 0 ? [] : [...this.#besides].filter((name) => name.startsWith(`${key}\0`));
+  #furtherNamesOf(key: string): string[] {
+    return this.#furtherNames.size === 0 ? [] : [...this.#furtherNames].filter((name) => name.startsWith(`${key}\0`));
   }
 
   #end(key: string, flight: Flight<T>): void {
@@ -109,6 +109,6 @@ export class Flights<T> {
 
   #remove(key: string): void {
     this.#flights.delete(key);
-    this.#besides.delete(key);
+    this.#furtherNames.delete(key);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Copies a value of the kinds that entries hold. Unlike `structuredClone` it takes `URL`, and works where values hold
- * what only a custom codec knows: such objects are handed out as they are.
+ * Copies a value of the kinds that entries hold. Unlike `structuredClone` it copies `URL`, and accepts objects that only
+ * a custom codec knows: these are returned as they are.
  */
 export function copyOf<T>(value: T): T {
   return copy(value, new Map()) as T;
@@ -59,7 +59,7 @@ function isCloneable(value: object): boolean {
   return value instanceof Date || value instanceof RegExp || ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
 }
 
-/** Freezes what can be frozen; false when something in it stays mutable (bytes, `Map`, `Set`, `Date`, `URL`). */
+/** Freezes a value deeply. Returns false when part of it stays mutable (bytes, `Map`, `Set`, `Date`, `URL`). */
 export function freezeDeep(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return true;
   const prototype: unknown = Object.getPrototypeOf(value);

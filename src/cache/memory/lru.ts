@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Lifespan } from "../lifetime.js";
 
-/** What is known of an entry besides its value, wherever it came from. */
+/** Facts about an entry besides its value. */
 export interface EntryInfo {
   /** Unix seconds; undefined for objects that other programs wrote. */
   createdAt: number | undefined;
@@ -12,35 +13,35 @@ export interface EntryInfo {
   etag: string;
   lastModified: Date | undefined;
   contentType: string;
-  /** The `key` of the entry (wire format, section 2), for function results. */
+  /** The `key` of the entry's metadata, which tells whose result it is; for function results. */
   keyHash: string | undefined;
 }
 
 /**
- * Instants in memory count from here, in milliseconds: so they are small whole numbers, which V8 keeps in the object
- * itself. Others take 16 bytes more each, and of a small entry most is what is kept beside its value.
+ * Instants in memory count from here, in milliseconds. They are then small integers, which V8 keeps in the object
+ * itself; larger numbers take 16 bytes more each. In a small entry, most memory goes to what is kept beside its value.
  */
 let epoch = 0;
 
-// Rounding comes last: it gives a small number where a difference of large ones stays large in kind.
+// Round last: only then does V8 store the difference as a small integer.
 const compact = (seconds: number | undefined): number | undefined =>
   seconds === undefined ? undefined : Math.round(seconds * 1000 - epoch);
 
 const seconds = (instant: number | undefined): number | undefined =>
   instant === undefined ? undefined : (instant + epoch) / 1000;
 
-/** An entry in memory: a link of the recency list, and the end of the memo that a wrapped function keeps. */
-export class MemoryNode implements EntryInfo {
+/** An entry in memory: a link of the recency list, and the target of the memo that a wrapped function keeps. */
+export class MemoryNode implements EntryInfo, Lifespan {
   declare readonly key: string;
   declare readonly value: unknown;
-  /** Every caller gets a copy of its own. */
-  declare readonly copied: boolean;
+  /** Whether each caller gets a copy. */
+  declare readonly mustCopy: boolean;
   /** Bytes of the decoded body and of the keys, for `maxBytes`. */
   declare weight: number;
   declare readonly size: number;
   declare readonly etag: string;
   declare readonly contentType: string;
-  /** Given up for the memo, which proves the same, and is there anyway. */
+  /** Dropped once the node has a memo, which already proves which function the result belongs to. */
   declare keyHash: string | undefined;
   /** The memo of the wrapped function that owns this result, and the key in it. */
   declare memo: Map<string, MemoryNode> | undefined;
@@ -49,17 +50,17 @@ export class MemoryNode implements EntryInfo {
   declare validFor: StandardSchemaV1 | undefined;
   declare newer: MemoryNode | undefined;
   declare older: MemoryNode | undefined;
-  // Since the epoch.
+  // These count from the epoch.
   declare private readonly created: number | undefined;
   declare private readonly ends: number | undefined;
   declare private readonly modified: number | undefined;
-  declare private checked: number;
+  declare private confirmed: number;
 
-  constructor(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo) {
+  constructor(key: string, value: unknown, mustCopy: boolean, weight: number, info: EntryInfo) {
     epoch ||= Date.now();
     this.key = key;
     this.value = value;
-    this.copied = copied;
+    this.mustCopy = mustCopy;
     this.weight = weight;
     this.size = info.size;
     this.etag = info.etag;
@@ -67,13 +68,15 @@ export class MemoryNode implements EntryInfo {
     this.keyHash = info.keyHash;
     this.created = compact(info.createdAt);
     this.ends = compact(info.expiresAt);
-    this.modified = compact(+(info.lastModified ?? NaN) / 1000 || undefined);
-    this.checked = Math.round(Date.now() - epoch);
+    const modifiedMs = info.lastModified?.getTime();
+    // A store that hides the time gives an invalid date.
+    this.modified = modifiedMs ? Math.round(modifiedMs - epoch) : undefined;
+    this.confirmed = Math.round(Date.now() - epoch);
     this.memo = this.validFor = this.newer = this.older = undefined;
     this.memoKey = "";
   }
 
-  /** A node is what was found, too. */
+  /** The node itself, so that a node is a cached value too. */
   get node(): MemoryNode {
     return this;
   }
@@ -90,19 +93,17 @@ export class MemoryNode implements EntryInfo {
     return this.modified === undefined ? undefined : new Date(this.modified + epoch);
   }
 
-  /** `expiresAt` in milliseconds, `Infinity` for never: what a hit compares. */
-  get deadline(): number {
+  get endsAtMs(): number {
     return this.ends === undefined ? Infinity : this.ends + epoch;
   }
 
-  /** Whether the store confirmed it so lately. */
-  isFresh(milliseconds: number): boolean {
-    return Date.now() - (this.checked + epoch) < milliseconds;
+  get confirmedAtMs(): number {
+    return this.confirmed + epoch;
   }
 
-  /** The store has just confirmed it. */
+  /** Notes that the store has just confirmed the value. */
   confirm(): void {
-    this.checked = Math.round(Date.now() - epoch);
+    this.confirmed = Math.round(Date.now() - epoch);
   }
 }
 
@@ -138,19 +139,19 @@ export class Lru {
     return this.#nodes.get(key);
   }
 
-  /** Counts as a use. */
+  /** Marks a node as the most recently used. */
   touch(node: MemoryNode): void {
     if (node === this.#newest) return;
     this.#unlink(node);
     this.#link(node);
   }
 
-  /** Keeps a value, in place of one with its key; one that is larger than the whole bound is not kept. */
-  set(key: string, value: unknown, copied: boolean, weight: number, info: EntryInfo): MemoryNode | undefined {
+  /** Keeps a value in place of the one with its key. Returns undefined for a value that is larger than the whole bound. */
+  set(key: string, value: unknown, mustCopy: boolean, weight: number, info: EntryInfo): MemoryNode | undefined {
     const old = this.#nodes.get(key);
     if (old !== undefined) this.#remove(old);
     if (weight > this.#maxBytes) return undefined;
-    const node = new MemoryNode(key, value, copied, weight, info);
+    const node = new MemoryNode(key, value, mustCopy, weight, info);
     this.#nodes.set(key, node);
     this.#bytes += node.weight;
     this.#link(node);
@@ -158,10 +159,10 @@ export class Lru {
     return node;
   }
 
-  /** Lets a wrapped function find the node by its own memo; the memo forgets it when memory does. */
+  /** Lets a wrapped function find the node by its memo. The memo drops the node when memory does. */
   remember(node: MemoryNode, memo: Map<string, MemoryNode>, memoKey: string): void {
     if (this.#nodes.get(node.key) !== node || (node.memo === memo && node.memoKey === memoKey)) return;
-    this.#forget(node);
+    this.#dropMemo(node);
     if (node.weight + memoKey.length > this.#maxBytes) return;
     node.memo = memo;
     node.memoKey = memoKey;
@@ -177,7 +178,7 @@ export class Lru {
     if (node !== undefined) this.#remove(node);
   }
 
-  /** Deletes what has the prefix; `""` is everything. */
+  /** Deletes the nodes whose key has the prefix; `""` deletes all. */
   clear(prefix: string): void {
     for (const node of this.#nodes.values()) {
       if (node.key.startsWith(prefix)) this.#remove(node);
@@ -186,7 +187,7 @@ export class Lru {
 
   #remove(node: MemoryNode): void {
     this.#nodes.delete(node.key);
-    this.#forget(node);
+    this.#dropMemo(node);
     this.#bytes -= node.weight;
     this.#unlink(node);
   }
@@ -199,7 +200,7 @@ export class Lru {
     }
   }
 
-  #forget(node: MemoryNode): void {
+  #dropMemo(node: MemoryNode): void {
     if (node.memo === undefined) return;
     if (node.memo.get(node.memoKey) === node) node.memo.delete(node.memoKey);
     node.memo = undefined;

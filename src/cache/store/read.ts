@@ -1,279 +1,265 @@
-/** What the store has, as the cache understands it: metadata, end, body and value of one object. */
+/** Reads one object as the cache understands it: its metadata, its end, its body and its value. */
 import { readAll } from "../../base/body.js";
-import { decodeForeign, decodeValue } from "../../entry/decode.js";
-import { isExpired, parseMetadata } from "../../entry/entry.js";
-import { BucketCacheError, isBucketCacheError, isConflict } from "../../errors.js";
-import { gunzip } from "../../entry/gzip.js";
-import type { WriteCondition } from "../../types.js";
-import type { ExpiredObject, Layers, Reading } from "../layers.js";
-import type { EntryInfo, MemoryNode } from "../memory/lru.js";
-import type { Token } from "../concurrency/write-order.js";
 import { isBrowser } from "../../base/runtime.js";
-import type { Bytes, CallOptions, ObjectHead, ObjectStore } from "../../types.js";
+import { decodeForeign, decodeValue } from "../../entry/decode.js";
+import { parseMetadata } from "../../entry/entry.js";
+import { gunzip } from "../../entry/gzip.js";
+import { BucketCacheError, isBucketCacheError } from "../../errors.js";
+import type { Bytes, CallOptions, FoundObject, ObjectHead, WriteCondition } from "../../types.js";
+import type { Operation } from "../concurrency/write-order.js";
+import { decide } from "../failure.js";
+import { isPastEnd, isReadable, type LifetimeState, lifespanOf, stateOf } from "../lifetime.js";
+import type { EntryInfo, MemoryNode } from "../memory/lru.js";
+import type { CachedValue } from "../memory/memory.js";
+import type { CacheState } from "../state.js";
 
-/** In a page a condition costs a preflight request each time: below this a plain GET is cheaper. Bytes. */
-const PREFLIGHT = 65_536;
+/** Bytes. In a page a condition costs a preflight request each time: below this a plain GET is cheaper. */
+const PREFLIGHT_BYTES = 65_536;
 
 /** How often an object is read that others overwrite all the time. */
 const ATTEMPTS = 3;
 
-type Opened = Omit<Reading, "tell">;
+/** The answer of the store to a read of a key. */
+export interface Reading {
+  /** The entry, unless it is absent, past its end or damaged. */
+  value: CachedValue | undefined;
+  /** The condition of a write that follows: only over what was seen here. */
+  condition: WriteCondition;
+  /** The object that was found, when it has ended and may be deleted. */
+  ended: ObjectHead | undefined;
+  /** Counts and tells, once, whether the entry was of use to its reader. */
+  report(isHit: boolean): void;
+}
 
-type Got = Exclude<Awaited<ReturnType<ObjectStore["get"]>>, undefined | "not-modified">;
+/** Metadata of an object, and the state of its entry. */
+export interface Inspection {
+  state: Exclude<LifetimeState, "due"> | "damaged";
+  /** Unix seconds; undefined: never. */
+  expiresAt: number | undefined;
+  compressed: boolean;
+  /** Undefined for objects of other programs. */
+  codec: string | undefined;
+  createdAt: number | undefined;
+  keyHash: string | undefined;
+}
+
+type Answer = Omit<Reading, "report"> & { state: Inspection["state"] | "absent" };
+
+const ABSENT: Answer = { value: undefined, condition: { ifNoneMatch: "*" }, ended: undefined, state: "absent" };
 
 /**
  * Asks the store, once for all who ask at the same time. `node` is a copy to be confirmed by a conditional GET.
  *
- * @throws BucketCacheError as the store does; the signal's reason
+ * @throws BucketCacheError as the store does; the signal's reason.
  */
-export function read(layers: Layers, key: string, call: CallOptions, node?: MemoryNode): Promise<Reading> {
-  return layers.once(layers.reads, key, call, (signal) => ask(layers, key, signal, node));
+export function read(state: CacheState, key: string, call: CallOptions, node?: MemoryNode): Promise<Reading> {
+  const { concurrency } = state;
+  return concurrency.once(concurrency.reads, key, call, (signal) => readOnce(state, key, signal, node));
 }
 
-async function ask(
-  layers: Layers,
+async function readOnce(
+  state: CacheState,
   key: string,
   signal: AbortSignal | undefined,
   node: MemoryNode | undefined,
 ): Promise<Reading> {
+  const { concurrency, memory, reporting, store } = state;
   const startedAt = performance.now();
-  const pending = layers.order.pending(key);
-  if (pending !== undefined) await pending;
-  const token = layers.order.begin(key);
-  const hasEnded = layers.hasEnded(layers.memory?.peek(key));
+  const writes = concurrency.writesOf(key);
+  if (writes !== undefined) await writes;
+  const operation = concurrency.begin(key);
+  const hadCopyPastEnd = memory.isPastEnd(memory.peek(key));
   try {
-    const got = await getObject(layers, key, {
-      signal,
-      ...(node !== undefined && node.etag !== "" && !(isBrowser() && node.size < PREFLIGHT)
-        ? { ifNoneMatch: node.etag, ...(node.lastModified && { lastModified: node.lastModified }) }
-        : {}),
-    });
-    let opened: Opened;
-    if (got === "not-modified" && node !== undefined) {
-      // What ended on the way is over, whatever the store confirms.
-      const isLive = !layers.hasEnded(node);
-      if (isLive) node.confirm();
-      opened = {
-        found: isLive ? node : undefined,
-        condition: ifUnchanged(node.etag),
-        expired: undefined,
-      };
-    } else {
-      opened = typeof got === "object" ? await openNewest(layers, key, got, signal, token) : ABSENT;
+    const got = await store.get(key, { signal, ...unlessUnchanged(node) });
+    let answer = ABSENT;
+    if (got === "not-modified") answer = node === undefined ? ABSENT : confirm(state, node);
+    else if (got !== undefined) answer = await openNewest(state, operation, got, signal);
+    // An object past its end has been reported already, and counts for both layers.
+    if (hadCopyPastEnd && !isPastEnd(answer.state)) reporting.expired(key);
+    const report = once((isHit: boolean) =>
+      isHit ? reporting.storeHit(key, startedAt) : reporting.miss(key, startedAt),
+    );
+    if (answer.value === undefined) {
+      if (concurrency.isNewest(operation)) memory.delete(key);
+      report(false);
     }
-    // Once for both layers: of an object that has ended, too, it has been told.
-    if (hasEnded && opened.expired === undefined) layers.events.emit("expire", { key: layers.keyOf(key) });
-    let isTold = false;
-    const tell = (isHit: boolean): void => {
-      if (isTold) return;
-      isTold = true;
-      if (!isHit) return miss(layers, key, startedAt);
-      layers.counters.store.hits++;
-      layers.emitHit(key, "store", startedAt);
-    };
-    if (opened.found === undefined) {
-      if (mayKeep(layers, token)) layers.memory?.delete(key);
-      tell(false);
-    }
-    return { ...opened, tell };
+    const { value, condition, ended } = answer;
+    return { value, condition, ended, report };
   } finally {
-    layers.order.end(token);
+    concurrency.end(operation);
   }
 }
 
-// A write that was asked for before the read began, and waits for its turn, has not superseded it and soon will.
-function mayKeep(layers: Layers, token: Token): boolean {
-  return !token.superseded && !layers.order.isPending(token.key);
+function once<T>(run: (argument: T) => void): (argument: T) => void {
+  let isDone = false;
+  return (argument) => {
+    if (isDone) return;
+    isDone = true;
+    run(argument);
+  };
 }
 
-export function miss(layers: Layers, key: string, startedAt: number): void {
-  layers.counters.store.misses++;
-  layers.events.emit("miss", { key: layers.keyOf(key), duration: performance.now() - startedAt });
+/** Returns the condition by which the store confirms a copy instead of sending it again, where that pays. */
+function unlessUnchanged(node: MemoryNode | undefined): { ifNoneMatch?: string; lastModified?: Date } {
+  if (node === undefined || node.etag === "" || (isBrowser() && node.size < PREFLIGHT_BYTES)) return {};
+  return { ifNoneMatch: node.etag, ...(node.lastModified && { lastModified: node.lastModified }) };
 }
 
-/** `ObjectStore.get` with what the cache adds to it: counting, the clock, 403 as a miss, errors of one kind. */
-export async function getObject(
-  layers: Layers,
-  key: string,
-  options: Parameters<ObjectStore["get"]>[1] & CallOptions,
-): ReturnType<ObjectStore["get"]> {
-  layers.counters.store.reads++;
-  return counted(layers, key, options.signal, () => layers.settings.store.get(key, options));
+/** Takes a copy as confirmed, unless it has ended on the way: then it is over, whatever the store says. */
+function confirm({ memory }: CacheState, node: MemoryNode): Answer {
+  const condition = ifUnchanged(node.etag);
+  if (memory.isPastEnd(node)) return { ...ABSENT, condition };
+  node.confirm();
+  return { value: node, condition, ended: undefined, state: "fresh" };
 }
 
-export async function headObject(
-  layers: Layers,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<ObjectHead | undefined> {
-  return counted(layers, key, signal, () => layers.settings.store.head(key, { signal }));
-}
-
-async function counted<T extends ObjectHead | "not-modified" | undefined>(
-  layers: Layers,
-  key: string,
-  signal: AbortSignal | undefined,
-  ask: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    const answer = await ask();
-    if (typeof answer === "object") layers.clock.learn(answer.now);
-    return answer;
-  } catch (error) {
-    const failure = layers.failure(error, key, signal);
-    if (layers.settings.forbiddenIsMiss && isBucketCacheError(failure) && failure.code === "ERR_FORBIDDEN") {
-      return undefined;
-    }
-    throw failure;
-  }
-}
-
-/** As `open`. What is overwritten while its body is read on after a break is read again: who reads wants a value. */
+/** Opens an object. One that is overwritten while its body is read on after a break is read again. */
 async function openNewest(
-  layers: Layers,
-  key: string,
-  got: Got,
+  state: CacheState,
+  operation: Operation,
+  found: FoundObject,
   signal: AbortSignal | undefined,
-  token: Token,
-): Promise<Opened> {
+): Promise<Answer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await open(layers, key, got, signal, token);
+      return await open(state, operation, found, signal);
     } catch (error) {
-      if (attempt === ATTEMPTS || !isConflict(error)) throw error;
+      if (attempt === ATTEMPTS || decide("body", error, state.settings) !== "again") throw error;
     }
-    const again = await getObject(layers, key, { signal });
+    const again = await state.store.get(operation.key, { signal });
     if (typeof again !== "object") return ABSENT;
-    got = again;
+    found = again;
   }
 }
 
-/** Metadata, end and body of an object, as a value. */
+/** Turns an object into a cached value, by its metadata, its end and its body. */
 async function open(
-  layers: Layers,
-  key: string,
-  got: Got,
+  state: CacheState,
+  operation: Operation,
+  found: FoundObject,
   signal: AbortSignal | undefined,
-  token: Token,
-): Promise<Opened> {
-  const opened = judge(layers, key, got);
-  if (opened.kind === "gone") {
-    await discardBody(got);
-    return { found: undefined, condition: ifUnchanged(got.etag), expired: opened.expired };
-  }
-  const { maxValueBytes } = layers.settings;
-  if (got.size > maxValueBytes) {
-    await discardBody(got);
-    throw tooLarge(layers, key);
-  }
-  const body = await readBody(layers, key, got, signal);
-  let decoded: Bytes;
-  let value: unknown;
-  try {
-    const gzipped = opened.compressed && (opened.codec !== undefined || isGzip(body));
-    decoded = gzipped ? await gunzip(body, maxValueBytes) : body;
-    value = await (opened.codec === undefined
-      ? decodeForeign(decoded)
-      : decodeValue(opened.codec, decoded, layers.settings.codecs));
-  } catch (error) {
-    if (isBucketCacheError(error) && error.code === "ERR_TOO_LARGE") throw tooLarge(layers, key);
-    damaged(layers, key, error instanceof Error ? error.message : String(error), error);
-    return { found: undefined, condition: ifUnchanged(got.etag), expired: undefined };
-  }
-  const info: EntryInfo = {
-    createdAt: opened.createdAt,
-    expiresAt: opened.expiresAt,
-    size: got.size,
-    etag: got.etag,
-    lastModified: got.lastModified,
-    contentType: got.contentType,
-    keyHash: opened.keyHash,
+): Promise<Answer> {
+  const { key } = operation;
+  const { concurrency, memory } = state;
+  const entry = inspect(state, key, found);
+  const answer: Answer = {
+    value: undefined,
+    condition: ifUnchanged(found.etag),
+    ended: entry.state === "ended" ? found : undefined,
+    state: entry.state,
   };
-  const found = layers.keep(key, layers.isolate(value, true), decoded.byteLength, info, mayKeep(layers, token));
-  return { found, condition: ifUnchanged(got.etag), expired: undefined };
+  if (!isReadable(entry.state)) {
+    await discardBody(found);
+    return answer;
+  }
+  const body = await readBody(state, key, found, signal);
+  const decoded = await decode(state, key, body, entry);
+  if (decoded === undefined) return { ...answer, state: "damaged" };
+  const info: EntryInfo = {
+    createdAt: entry.createdAt,
+    expiresAt: entry.expiresAt,
+    size: found.size,
+    etag: found.etag,
+    lastModified: found.lastModified,
+    contentType: found.contentType,
+    keyHash: entry.keyHash,
+  };
+  const isolated = memory.isolate(decoded.value, true);
+  const value = concurrency.isNewest(operation)
+    ? memory.keep(key, isolated, decoded.size, info)
+    : { ...info, ...isolated, node: undefined };
+  return { ...answer, value };
 }
 
-/** What metadata say of an object: whether it counts, and how to read it. */
-export function judge(layers: Layers, key: string, head: ObjectHead): Judgement {
+/** Reads the metadata of an object, and reports an entry that is damaged or past its end. */
+export function inspect(
+  { settings, store, reporting }: Pick<CacheState, "settings" | "store" | "reporting">,
+  key: string,
+  head: ObjectHead,
+): Inspection {
   const parsed = parseMetadata(head.metadata);
   if (parsed.kind === "damaged") {
-    damaged(layers, key, parsed.reason);
-    return { kind: "gone", expired: undefined };
+    reportDamage({ store, reporting }, key, parsed.reason);
+    const nothing = { codec: undefined, createdAt: undefined, keyHash: undefined };
+    return { state: "damaged", expiresAt: undefined, compressed: false, ...nothing };
   }
-  const meta = parsed.kind === "entry" ? parsed.meta : parsed;
-  if (isExpired(meta.expiresAt, layers.clock.now() / 1000)) {
-    layers.events.emit("expire", { key: layers.keyOf(key) });
-    return {
-      kind: "gone",
-      expired: {
-        etag: head.etag,
-        lastModified: head.lastModified,
-        expiresAt: head.metadata["expires_at"],
-        endedAt: meta.expiresAt as number,
-      },
-    };
-  }
-  const own = parsed.kind === "entry" ? parsed.meta : undefined;
-  return {
-    kind: "live",
-    expiresAt: meta.expiresAt,
-    compressed: meta.compressed,
-    codec: own?.codec,
-    createdAt: own?.created,
-    keyHash: own?.key,
-  };
+  const meta = parsed.kind === "entry" ? parsed.meta : undefined;
+  const { expiresAt, compressed } = meta ?? (parsed as Exclude<typeof parsed, { kind: "entry" }>);
+  const state = stateOf(lifespanOf(expiresAt), store.clock, settings.lifetime.objects) as Inspection["state"];
+  if (isPastEnd(state)) reporting.expired(key);
+  return { state, expiresAt, compressed, codec: meta?.codec, createdAt: meta?.created, keyHash: meta?.key };
 }
 
-async function readBody(layers: Layers, key: string, got: Got, signal: AbortSignal | undefined): Promise<Bytes> {
+async function readBody(
+  { settings, store, reporting }: CacheState,
+  key: string,
+  found: FoundObject,
+  signal: AbortSignal | undefined,
+): Promise<Bytes> {
+  const { maxValueBytes } = settings;
+  if (found.size > maxValueBytes) {
+    await discardBody(found);
+    throw tooLarge(store.at(key), maxValueBytes);
+  }
   let body: Bytes;
   try {
-    const limit = layers.settings.maxValueBytes;
-    body = await (got.bytes === undefined ? readAll(got.body, limit) : got.bytes(limit));
+    body = await (found.bytes === undefined ? readAll(found.body, maxValueBytes) : found.bytes(maxValueBytes));
   } catch (error) {
-    throw layers.failure(error, key, signal);
+    throw store.failure(error, key, signal);
   }
-  // A body that ends early is a broken transfer, whatever the transport made of it; it is never taken for damage.
-  if (body.byteLength !== got.size) {
-    const message = `the store announced ${got.size} bytes and sent ${body.byteLength}`;
-    throw layers.failure(new BucketCacheError("ERR_UNAVAILABLE", message, layers.at(key)), key, signal);
+  // A body that ends early is a broken transfer, whatever the transport made of it. It is never taken for damage.
+  if (body.byteLength !== found.size) {
+    const message = `the store announced ${found.size} bytes and sent ${body.byteLength}`;
+    throw store.failure(new BucketCacheError("ERR_UNAVAILABLE", message, store.at(key)), key, signal);
   }
-  layers.counters.store.bytesRead += body.byteLength;
+  reporting.counters.store.bytesRead += body.byteLength;
   return body;
 }
 
-/** Tells of an entry that cannot be decoded: a miss for its readers. */
-export function damaged(layers: Layers, key: string, reason: string, cause?: unknown): void {
+/** Returns the value of a body and its size in bytes after gzip; undefined, after a report, when it is damaged. */
+async function decode(
+  { settings, store, reporting }: CacheState,
+  key: string,
+  body: Bytes,
+  { codec, compressed }: Inspection,
+): Promise<{ value: unknown; size: number } | undefined> {
+  const { codecs, maxValueBytes } = settings;
+  try {
+    const isGzipped = compressed && (codec !== undefined || isGzip(body));
+    const plain = isGzipped ? await gunzip(body, maxValueBytes) : body;
+    const value = await (codec === undefined ? decodeForeign(plain) : decodeValue(codec, plain, codecs));
+    return { value, size: plain.byteLength };
+  } catch (error) {
+    if (isBucketCacheError(error) && error.code === "ERR_TOO_LARGE") throw tooLarge(store.at(key), maxValueBytes);
+    reportDamage({ store, reporting }, key, error instanceof Error ? error.message : String(error), error);
+    return undefined;
+  }
+}
+
+/** Reports an entry that cannot be decoded, which is a miss for its readers. */
+function reportDamage(
+  { store, reporting }: Pick<CacheState, "store" | "reporting">,
+  key: string,
+  reason: string,
+  cause?: unknown,
+): void {
   const message = `the entry is damaged and counts as a miss: ${reason}`;
-  layers.events.error(layers.keyOf(key), new BucketCacheError("ERR_DAMAGED", message, { ...layers.at(key), cause }));
+  reporting.error(key, new BucketCacheError("ERR_DAMAGED", message, { ...store.at(key), cause }));
 }
 
-function tooLarge(layers: Layers, key: string): BucketCacheError {
-  const message = `the value has more than ${layers.settings.maxValueBytes} bytes: raise maxValueBytes, or read it with getStream`;
-  return new BucketCacheError("ERR_TOO_LARGE", message, layers.at(key));
+function tooLarge(at: { key: string; store: string }, maxBytes: number): BucketCacheError {
+  const message = `the value has more than ${maxBytes} bytes: raise maxValueBytes, or read it with getStream`;
+  return new BucketCacheError("ERR_TOO_LARGE", message, at);
 }
 
-/** An object that counts as absent, or how to read it. `codec` is undefined for objects of other programs. */
-export type Judgement =
-  | { kind: "gone"; expired: ExpiredObject | undefined }
-  | {
-      kind: "live";
-      expiresAt: number | undefined;
-      compressed: boolean;
-      codec: string | undefined;
-      createdAt: number | undefined;
-      keyHash: string | undefined;
-    };
-
-const ABSENT: Opened = { found: undefined, condition: { ifNoneMatch: "*" }, expired: undefined };
-
-/** Writes only over the object that was seen. Without an ETag (CORS can hide it) there is nothing to hold it to. */
+/** Returns a condition by which a write goes only over the object that was seen. CORS can hide the ETag: then there is none. */
 export function ifUnchanged(etag: string): WriteCondition {
   return etag === "" ? {} : { ifMatch: etag };
 }
 
-/** An unread body holds a socket. */
-export async function discardBody(got: Got): Promise<void> {
-  await got.body.cancel().catch(() => undefined);
+/** Cancels a body, because an unread one holds a socket. */
+export async function discardBody({ body }: FoundObject): Promise<void> {
+  await body.cancel().catch(() => undefined);
 }
 
 export function isGzip(bytes: Uint8Array): boolean {

@@ -1,95 +1,93 @@
-import { isBucketCacheError } from "../../errors.js";
-import { asBucketCacheError } from "../events.js";
-import type { ExpiredObject, Layers } from "../layers.js";
 import { forEachPooled } from "../../base/pool.js";
-import type { CallOptions } from "../../types.js";
-import { headObject, ifUnchanged } from "./read.js";
-import { replacing, supersede } from "./write.js";
+import type { CallOptions, ObjectHead } from "../../types.js";
+import { asBucketCacheError, decide } from "../failure.js";
+import type { CacheState } from "../state.js";
+import { ifUnchanged } from "./read.js";
+import { beginWrite, replace } from "./write.js";
 
-/** `delete`: in both layers, in order. */
-export function remove(layers: Layers, key: string, { signal }: CallOptions): Promise<void> {
-  return removing(layers, key, () => layers.settings.store.delete(key, { signal }), signal);
+/** Most keys in one request to delete: S3 takes no more. */
+export const DELETE_BATCH = 1000;
+
+/** Deletes an entry in both layers, in order. */
+export function remove(state: CacheState, key: string, { signal }: CallOptions): Promise<void> {
+  return removeBy(state, key, signal, () => state.store.objects.delete(key, { signal }));
 }
 
-/** The same for many keys, at once where the store can. */
-export async function removeMany(layers: Layers, keys: readonly string[], call: CallOptions): Promise<void> {
-  const { store } = layers.settings;
-  if (store.deleteMany === undefined) return forEachPooled(keys, (key) => remove(layers, key, call));
+/** Deletes entries in both layers, many to a request where the store can. */
+export function removeMany(state: CacheState, keys: Iterable<string>, call: CallOptions): Promise<void> {
+  return forEachPooled(batches([...new Set(keys)]), (batch) => removeBatch(state, batch, call));
+}
+
+async function removeBatch(state: CacheState, keys: readonly string[], call: CallOptions): Promise<void> {
+  const { concurrency, store } = state;
   const { signal } = call;
+  if (store.objects.deleteMany === undefined) return forEachPooled(keys, (key) => remove(state, key, call));
   // One request takes the place of each key in the order of its writes: it waits for those before it, and those after wait.
-  const earlier = Promise.all(keys.map((key) => layers.order.pending(key)));
-  const request = earlier.then(() => store.deleteMany?.(keys, { signal }));
-  await Promise.all(keys.map((key) => removing(layers, key, () => request, signal)));
+  const earlier = Promise.all(keys.map((key) => concurrency.writesOf(key)));
+  let request: Promise<void> | undefined;
+  // Begun by the first key whose turn comes, so that its failure is heard even when every caller has left meanwhile.
+  const send = (): Promise<void> => (request ??= earlier.then(() => store.objects.deleteMany?.(keys, { signal })));
+  await Promise.all(keys.map((key) => removeBy(state, key, signal, send)));
 }
 
-function removing(
-  layers: Layers,
+function removeBy(
+  state: CacheState,
   key: string,
-  request: () => Promise<void>,
   signal: AbortSignal | undefined,
+  request: () => Promise<void>,
 ): Promise<void> {
-  const token = supersede(layers, key);
-  layers.memory?.delete(key);
-  return replacing(
-    layers,
-    key,
-    token,
-    async () => {
-      layers.counters.store.deletes++;
-      try {
-        await request();
-      } catch (error) {
-        throw layers.failure(error, key, signal);
-      }
-      if (!token.superseded) layers.memory?.delete(key);
-      layers.events.emit("delete", { key: layers.keyOf(key) });
-      layers.announce?.(key);
-    },
-    signal,
-  );
+  const { memory, reporting, store } = state;
+  const operation = beginWrite(state, key);
+  memory.delete(key);
+  return replace(state, operation, signal, async () => {
+    reporting.counters.store.deletes++;
+    try {
+      await request();
+    } catch (error) {
+      throw store.failure(error, key, signal);
+    }
+    if (!operation.superseded) memory.delete(key);
+    reporting.deleted(key);
+  });
 }
 
 /**
- * Deletes an object that was found past its end, unless it has changed since (wire format, section 5). In the
- * background: its reader has a miss and does not wait. What a function is about to overwrite is left to it.
+ * Deletes an object that has ended, after a HEAD that shows it unchanged, and only as it was seen. This happens in the
+ * background: its reader has a miss and does not wait. An object that a function is about to overwrite is left to it.
  */
-export function discardExpired(
-  layers: Layers,
+export function discardEnded(
+  { concurrency, reporting, settings, store }: CacheState,
   key: string,
-  expired: ExpiredObject | undefined,
+  ended: ObjectHead | undefined,
   call: CallOptions,
 ): void {
-  const { deleteExpired, deleteGrace, store } = layers.settings;
-  if (expired === undefined || !deleteExpired || layers.isLoading(key)) return;
-  if (layers.clock.now() / 1000 < expired.endedAt + deleteGrace || layers.order.isPending(key)) return;
-  const token = layers.order.begin(key);
-  const work = layers.order.enqueue(key, async () => {
+  if (ended === undefined || concurrency.isLoading(key) || concurrency.isWriting(key)) return;
+  const operation = concurrency.begin(key);
+  const work = concurrency.inTurn(key, async () => {
     try {
-      const head = await headObject(layers, key, undefined);
-      if (
-        head === undefined ||
-        token.superseded ||
-        head.etag !== expired.etag ||
-        head.lastModified.getTime() !== expired.lastModified.getTime() ||
-        head.metadata["expires_at"] !== expired.expiresAt
-      ) {
-        return;
-      }
-      layers.counters.store.deletes++;
-      await store.delete(key, {
-        ...ifUnchanged(head.etag),
-        ...(head.versionId !== undefined && { versionId: head.versionId }),
-      });
-      layers.events.emit("delete", { key: layers.keyOf(key) });
+      const head = await store.head(key, undefined);
+      if (head === undefined || operation.superseded || !isSameWrite(head, ended)) return;
+      reporting.counters.store.deletes++;
+      const { versionId } = head;
+      await store.objects.delete(key, { ...ifUnchanged(head.etag), ...(versionId !== undefined && { versionId }) });
+      reporting.deleted(key);
     } catch (error) {
-      // Somebody was faster; or those who may only read leave the deleting to those who may.
-      const code = isBucketCacheError(error) ? error.code : undefined;
-      if (code !== "ERR_CONFLICT" && code !== "ERR_FORBIDDEN" && code !== "ERR_UNSUPPORTED") {
-        throw asBucketCacheError(error, key, store.name);
-      }
+      if (decide("discard", error, settings) !== "yield") throw asBucketCacheError(error, key, store.objects.name);
     } finally {
-      layers.order.end(token);
+      concurrency.end(operation);
     }
   });
-  layers.background.run(key, work, layers.waitUntilOf(call));
+  concurrency.background.run(key, work, call);
+}
+
+function isSameWrite(one: ObjectHead, other: ObjectHead): boolean {
+  return (
+    one.etag === other.etag &&
+    one.lastModified.getTime() === other.lastModified.getTime() &&
+    one.metadata["expires_at"] === other.metadata["expires_at"]
+  );
+}
+
+function* batches(keys: readonly string[]): Iterable<string[]> {
+  for (let i = 0; i < keys.length; i += DELETE_BATCH) yield keys.slice(i, i + DELETE_BATCH);
 }

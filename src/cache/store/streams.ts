@@ -1,193 +1,194 @@
-import { bodyStream } from "../../base/body.js";
-import { isBody } from "../encoding.js";
-import { BucketCacheError, isConflict, isUnavailable } from "../../errors.js";
-import { gunzipStream } from "../../entry/gzip.js";
-import type { WriteCondition } from "../../types.js";
-import type { Layers } from "../layers.js";
-import { resolveEntry } from "../settings.js";
+/** Reads and loads bodies that may be too large for memory. Loaded when there is first work for it. */
+import { OCTET_STREAM } from "../../base/media-type.js";
+import { checkRange, clipRange, contentRange } from "../../base/range.js";
+import { gunzipStream } from "../../entry/gzip-stream.js";
+import { BucketCacheError } from "../../errors.js";
 import type {
   Body,
   Bytes,
+  ByteRange,
   CallOptions,
+  FoundObject,
   LoadContext,
   ObjectHead,
   Progress,
   SetOptions,
   StreamOptions,
+  WriteCondition,
 } from "../../types.js";
-import { discardBody, getObject, ifUnchanged, isGzip, judge, type Judgement, miss } from "./read.js";
-import { discardExpired } from "./remove.js";
-import { putBody, setBody, SourceFailure, type Upload } from "./upload.js";
-import { emitSet } from "./write.js";
-
-const OCTETS = "application/octet-stream";
-
-/** `set` of a body. */
-export function setStream(layers: Layers, key: string, body: Body, options: SetOptions): Promise<void> {
-  return setBody(layers, key, toUpload(body, options), resolveEntry(options, layers.settings.entry), options);
-}
-
-/** @throws TypeError for an error page, and for what was read before */
-function toUpload(body: Body, options: SetOptions): Upload {
-  if (isResponse(body) && !body.ok) {
-    body.body?.cancel().catch(() => undefined);
-    throw new TypeError(
-      `the Response has status ${body.status}: an error page is not worth caching; check response.ok`,
-    );
-  }
-  const own = isResponse(body) ? body.headers.get("content-type") : isBlob(body) ? body.type : null;
-  return {
-    body: isBlob(body) ? body : bodyStream(body),
-    contentType: options.contentType ?? (own === null || own === "" ? OCTETS : own),
-  };
-}
-
-function isResponse(body: Body): body is Response {
-  return "headers" in body && "status" in body && "body" in body;
-}
-
-function isBlob(body: Body): body is Blob {
-  return "stream" in body && "size" in body && !("getReader" in body);
-}
+import { decide } from "../failure.js";
+import { resolveEntry } from "../settings.js";
+import type { CacheState } from "../state.js";
+import { isBody, toUpload } from "./body.js";
+import { discardBody, ifUnchanged, type Inspection, inspect, isGzip } from "./read.js";
+import { discardEnded } from "./remove.js";
+import { putBody } from "./upload.js";
 
 /** An entry that is open for reading. */
-interface Opened {
+interface OpenEntry {
   head: ObjectHead;
-  entry: Extract<Judgement, { kind: "live" }>;
+  entry: Inspection;
   stream: ReadableStream<Bytes>;
-  /** Still gzip: the bytes as they are stored. */
-  raw: boolean;
+  /** Whether the bytes are still gzip, as they are stored. */
+  isRaw: boolean;
 }
 
+/** The condition of a write that follows a miss. */
 interface Miss {
   condition: WriteCondition;
 }
 
-/** `getStream` and `getResponse`: always from the store. */
-export async function openEntry(
-  layers: Layers,
+type Load = (context: LoadContext) => Body | PromiseLike<Body>;
+
+/** Returns an entry as a stream, always from the store; undefined for a miss. */
+export async function getStream(
+  state: CacheState,
   key: string,
   options: StreamOptions,
-  overwriting = false,
-): Promise<Opened | Miss> {
-  const { signal, range, onProgress } = options;
+): Promise<ReadableStream<Bytes> | undefined> {
+  const opened = await openEntry(state, key, options);
+  return "stream" in opened ? opened.stream : undefined;
+}
+
+/** Returns an entry as a `Response`, always from the store; undefined for a miss. */
+export async function getResponse(
+  state: CacheState,
+  key: string,
+  options: StreamOptions,
+): Promise<Response | undefined> {
+  const opened = await openEntry(state, key, options);
+  return "stream" in opened ? toResponse(opened, options.range) : undefined;
+}
+
+/** `isOverwriting` says that the caller will write the entry when it is absent, so that nothing need be deleted. */
+async function openEntry(
+  state: CacheState,
+  key: string,
+  options: StreamOptions,
+  isOverwriting = false,
+): Promise<OpenEntry | Miss> {
+  const { concurrency, reporting, store } = state;
+  const { signal, range } = options;
   signal?.throwIfAborted();
   checkRange(range);
   const startedAt = performance.now();
-  await layers.order.settled(key, signal);
-  const got = await getObject(layers, key, { signal, ...(range && { range }) });
-  if (got === undefined || got === "not-modified") {
-    miss(layers, key, startedAt);
+  await concurrency.settled(key, signal);
+  const found = await store.get(key, { signal, ...(range && { range }) });
+  if (found === undefined || found === "not-modified") {
+    reporting.miss(key, startedAt);
     return { condition: { ifNoneMatch: "*" } };
   }
-  const entry = judge(layers, key, got);
-  if (entry.kind === "gone") {
-    await discardBody(got);
-    miss(layers, key, startedAt);
-    if (!overwriting) discardExpired(layers, key, entry.expired, options);
-    return { condition: ifUnchanged(got.etag) };
+  const entry = inspect(state, key, found);
+  if (entry.state !== "fresh") {
+    await discardBody(found);
+    reporting.miss(key, startedAt);
+    if (entry.state === "ended" && !isOverwriting) discardEnded(state, key, found, options);
+    return { condition: ifUnchanged(found.etag) };
   }
-  const raw = options.raw === true;
-  if (range !== undefined && entry.compressed && !raw) {
-    await discardBody(got);
-    throw new BucketCacheError(
-      "ERR_UNSUPPORTED",
-      "a range of a compressed entry cannot be decoded: read all of it, read the stored bytes with raw: true, or store it with compress: false",
-      layers.at(key),
-    );
+  const isRaw = options.raw === true;
+  if (range !== undefined && entry.compressed && !isRaw) {
+    await discardBody(found);
+    const message =
+      "a range of a compressed entry cannot be decoded: read all of it, read the stored bytes with raw: true, or store it with compress: false";
+    throw new BucketCacheError("ERR_UNSUPPORTED", message, store.at(key));
   }
-  layers.counters.store.hits++;
-  layers.emitHit(key, "store", startedAt);
-  const length = rangeLength(range, got.size);
-  // Of a body that comes in chunks it is not known.
-  layers.counters.store.bytesRead += length || 0;
-  let stream = got.body;
-  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length >= 0 ? length : undefined));
-  if (entry.compressed && !raw) {
-    if (entry.codec === undefined) {
-      // Python's `S3Cache` flags streams as compressed which it stores plain.
-      const peeked = await peek(stream);
-      stream = isGzip(peeked.start) ? gunzipStream(peeked.stream, true) : peeked.stream;
-    } else {
-      stream = gunzipStream(stream);
-    }
-  }
-  return { head: got, entry, stream, raw: raw && entry.compressed };
+  reporting.storeHit(key, startedAt);
+  const length = lengthOf(range, found);
+  reporting.counters.store.bytesRead += length ?? 0;
+  const { onProgress } = options;
+  let stream = found.body;
+  if (onProgress !== undefined) stream = stream.pipeThrough(meter(onProgress, length));
+  if (entry.compressed && !isRaw) stream = await gunzipped(stream, entry);
+  return { head: found, entry, stream, isRaw: isRaw && entry.compressed };
 }
 
-/** `getResponse`. */
-export function toResponse({ head, entry, stream, raw }: Opened, range: StreamOptions["range"]): Response {
-  const headers = new Headers({ "content-type": head.contentType || OCTETS });
-  // A proxy may have dropped it.
-  if (+head.lastModified >= 0) headers.set("last-modified", head.lastModified.toUTCString());
-  if (raw) headers.set("content-type", "application/gzip");
-  // The length of what was gunzipped on the way is not known.
-  if ((!entry.compressed || raw) && head.size >= 0)
-    headers.set("content-length", String(rangeLength(range, head.size)));
+async function gunzipped(stream: ReadableStream<Bytes>, { codec }: Inspection): Promise<ReadableStream<Bytes>> {
+  if (codec !== undefined) return gunzipStream(stream);
+  // Python's `S3Cache` flags streams as compressed which it stores plain.
+  const peeked = await peek(stream);
+  return isGzip(peeked.start) ? gunzipStream(peeked.stream, true) : peeked.stream;
+}
+
+function toResponse({ head, entry, stream, isRaw }: OpenEntry, range: ByteRange | undefined): Response {
+  const headers = new Headers({ "content-type": head.contentType || OCTET_STREAM });
+  // A proxy may have dropped the time, which is an invalid date then.
+  if (head.lastModified.getTime() >= 0) headers.set("last-modified", head.lastModified.toUTCString());
+  if (isRaw) headers.set("content-type", "application/gzip");
+  const length = lengthOf(range, head);
+  // The length of what is gunzipped on the way is not known.
+  if (length !== undefined && (!entry.compressed || isRaw)) headers.set("content-length", String(length));
   if (range === undefined) return new Response(stream, { headers });
-  const end = range.offset + rangeLength(range, head.size) - 1;
-  headers.set("content-range", `bytes ${range.offset}-${end}/${head.size}`);
+  if (length !== undefined) {
+    headers.set("content-range", contentRange(range.offset, range.offset + length, head.size));
+  }
   return new Response(stream, { status: 206, headers });
 }
 
-/** `getOrSetStream`: what `load` gives goes to the store first, and from there to everyone who waits. */
+/**
+ * Returns an entry as a stream. When it is absent, the body that `load` returns goes to the store first, and from there
+ * to all who wait.
+ */
 export async function getOrSetStream(
-  layers: Layers,
+  state: CacheState,
   key: string,
-  load: (context: LoadContext) => Body | PromiseLike<Body>,
+  load: Load,
   options: SetOptions,
 ): Promise<ReadableStream<Bytes>> {
+  const { concurrency, reporting } = state;
   const { signal, waitUntil } = options;
+  const call: CallOptions = { signal, waitUntil };
   let condition: WriteCondition | undefined;
-  // Who comes while it is being written need not ask first.
-  if (!layers.uploads.has(key)) {
-    const opened = await openAround(layers, key, { signal, waitUntil });
+  // A caller that comes while it is being written need not ask first.
+  if (!concurrency.uploads.has(key)) {
+    const opened = await openAround(state, key, call);
     if (opened !== undefined && "stream" in opened) return opened.stream;
     condition = opened?.condition;
   }
-  if (condition !== undefined || layers.uploads.has(key)) {
-    await layers.once(layers.uploads, key, options, (signal) =>
-      upload(layers, key, load, condition ?? {}, { ...options, signal }),
+  if (condition !== undefined || concurrency.uploads.has(key)) {
+    await concurrency.once(concurrency.uploads, key, options, (signal) =>
+      upload(state, key, load, condition ?? {}, { ...options, signal }),
     );
-    const stored = await openAround(layers, key, { signal, waitUntil });
+    const stored = await openAround(state, key, call);
     if (stored !== undefined && "stream" in stored) return stored.stream;
   }
-  // Without a store, or where the entry went again at once, each caller has a load of its own.
-  layers.counters.calls++;
-  const { body } = toUpload(await load({ signal: signal ?? new AbortController().signal }), options);
+  // Without a store, or when the entry was deleted again at once, each caller loads for itself.
+  reporting.counters.calls++;
+  const { body } = toUpload(await load(contextOf(signal)), options);
   return "getReader" in body ? body : (body.stream() as ReadableStream<Bytes>);
 }
 
-/** Opens an entry that is about to be written when it is absent; undefined where the store is down and may be bypassed. */
-async function openAround(layers: Layers, key: string, call: CallOptions): Promise<Opened | Miss | undefined> {
+/** Opens an entry that is about to be written when it is absent. Returns undefined when the store is to be bypassed. */
+async function openAround(state: CacheState, key: string, call: CallOptions): Promise<OpenEntry | Miss | undefined> {
+  const { concurrency, reporting, settings } = state;
   for (;;) {
-    const token = layers.order.begin(key);
+    const operation = concurrency.begin(key);
     try {
-      const opened = await openEntry(layers, key, call, true);
-      // It was written while the store was asked, and the answer is from before.
-      if ("stream" in opened || !token.superseded) return opened;
+      const opened = await openEntry(state, key, call, true);
+      // A miss from before a write is no longer true.
+      if ("stream" in opened || !operation.superseded) return opened;
     } catch (error) {
-      if (!isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
-      layers.events.error(layers.keyOf(key), error);
+      if (decide("openAround", error, settings) !== "bypass") throw error;
+      reporting.error(key, error);
       return undefined;
     } finally {
-      layers.order.end(token);
+      concurrency.end(operation);
     }
   }
 }
 
 async function upload(
-  layers: Layers,
+  state: CacheState,
   key: string,
-  load: (context: LoadContext) => Body | PromiseLike<Body>,
+  load: Load,
   condition: WriteCondition,
   options: SetOptions,
 ): Promise<void> {
-  const policy = resolveEntry(options, layers.settings.entry);
-  const token = layers.order.begin(key);
+  const { concurrency, memory, reporting, settings } = state;
+  const policy = resolveEntry(options, settings.entry);
+  const operation = concurrency.begin(key);
   try {
-    layers.counters.calls++;
-    const body = await load({ signal: options.signal ?? new AbortController().signal });
+    reporting.counters.calls++;
+    const body = await load(contextOf(options.signal));
     if (!isBody(body)) {
       throw new TypeError(
         "the load of getOrSetStream must return a stream, a Blob or a Response; for values use getOrSet",
@@ -195,39 +196,39 @@ async function upload(
     }
     const payload = toUpload(body, options);
     const startedAt = performance.now();
-    await layers.order.enqueue(key, async () => {
-      if (token.superseded) {
+    await concurrency.inTurn(key, async () => {
+      if (operation.superseded) {
         if ("getReader" in payload.body) await payload.body.cancel();
         return;
       }
+      let isSourceError = false;
+      const onSourceError = (): void => void (isSourceError = true);
       try {
-        const size = await putBody(layers, key, payload, policy, condition, options);
-        layers.order.supersedeReaders(key, token);
-        layers.memory?.delete(key);
-        emitSet(layers, key, size, startedAt);
+        const size = await putBody(state, { key, upload: payload, policy, condition, onSourceError }, options);
+        concurrency.supersedeReads(key, operation);
+        memory.delete(key);
+        reporting.stored(key, size, startedAt);
       } catch (error) {
-        if (error instanceof SourceFailure) throw error.reason;
-        // Somebody else has stored it meanwhile: theirs is read then.
-        if (isConflict(error)) return;
-        if (!isUnavailable(error) || !layers.settings.bypassUnavailable) throw error;
-        layers.events.error(layers.keyOf(key), error);
+        const decision = isSourceError ? "throw" : decide("upload", error, settings);
+        if (decision === "throw") throw error;
+        // With "yield", another process has stored it meanwhile: that entry is read then.
+        if (decision === "bypass") reporting.error(key, error);
       }
     });
   } finally {
-    layers.order.end(token);
+    concurrency.end(operation);
   }
 }
 
-function checkRange(range: StreamOptions["range"]): void {
-  if (range === undefined) return;
-  const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-  if (!isCount(range.offset) || (range.length !== undefined && (!isCount(range.length) || range.length === 0))) {
-    throw new TypeError("range needs an offset of 0 or more and, when given, a length of 1 or more, in whole bytes");
-  }
+function contextOf(signal: AbortSignal | undefined): LoadContext {
+  return { signal: signal ?? new AbortController().signal };
 }
 
-function rangeLength(range: StreamOptions["range"], size: number): number {
-  return range === undefined ? size : Math.max(0, Math.min(range.length ?? Infinity, size - range.offset));
+/** Returns the bytes that a read gives; undefined where the store does not know the size of the object. */
+function lengthOf(range: ByteRange | undefined, { size }: Pick<FoundObject, "size">): number | undefined {
+  if (!(size >= 0)) return undefined;
+  const { start, end } = clipRange(range, size);
+  return end - start;
 }
 
 function meter(onProgress: (progress: Progress) => void, total: number | undefined): TransformStream<Bytes, Bytes> {
@@ -241,7 +242,7 @@ function meter(onProgress: (progress: Progress) => void, total: number | undefin
   });
 }
 
-/** The first bytes of a stream, and the stream with them. */
+/** Returns the first bytes of a stream, and the whole stream. */
 async function peek(stream: ReadableStream<Bytes>): Promise<{ start: Uint8Array; stream: ReadableStream<Bytes> }> {
   const reader = stream.getReader();
   const chunks: Bytes[] = [];

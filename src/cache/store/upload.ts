@@ -1,60 +1,48 @@
-import { compressible, gzipStream } from "../../entry/gzip.js";
-import type { WriteCondition } from "../../types.js";
-import type { Layers } from "../layers.js";
-import type { EntryPolicy } from "../settings.js";
+/** Uploads bodies that may be too large for memory. Loaded when there is first a body to be stored. */
 import { isBrowser } from "../../base/runtime.js";
-import type { Bytes, SetOptions } from "../../types.js";
-import { headObject } from "./read.js";
-import { emitSet, type Extras, put, replacing, settle, stampsEntries, supersede } from "./write.js";
+import { compressible, gzipStream } from "../../entry/gzip-stream.js";
+import type { Bytes, WriteCondition } from "../../types.js";
+import type { EntryPolicy } from "../settings.js";
+import type { CacheState } from "../state.js";
+import type { Upload } from "./body.js";
+import { putObject, type WriteOptions } from "./put.js";
 
-/** A body on its way into an entry. */
-export interface Upload {
-  /** A Blob has a length and can be read again, which a stream cannot: the store makes use of both. */
-  body: Blob | ReadableStream<Bytes>;
-  contentType: string;
-}
-
-/** It was the body that failed, not the store. */
-export class SourceFailure {
-  readonly reason: unknown;
-  constructor(reason: unknown) {
-    this.reason = reason;
-  }
+/** A body that is to be written. */
+export interface BodyWrite {
+  key: string;
+  upload: Upload;
+  policy: EntryPolicy;
+  condition: WriteCondition;
+  /** Called with the reason when it is the body that fails, not the store. */
+  onSourceError?: (reason: unknown) => void;
 }
 
 /**
- * Puts a body that may be too large for memory; the result is its size on the wire.
+ * Puts a body, and returns its size on the wire.
  *
- * @throws SourceFailure with what the body failed with; what the store throws
+ * @throws The error that the body failed with, as it is; errors of the store.
  */
-export async function putBody(
-  layers: Layers,
-  key: string,
-  { body, contentType }: Upload,
-  policy: EntryPolicy,
-  condition: WriteCondition,
-  options: Extras,
-): Promise<number> {
-  let failure: SourceFailure | undefined;
+export async function putBody(state: CacheState, write: BodyWrite, options: WriteOptions): Promise<number> {
+  const { reporting, store } = state;
+  const { key, policy } = write;
+  const { body, contentType } = write.upload;
+  let sourceError: { reason: unknown } | undefined;
   let payload: Blob | ReadableStream<Bytes> = body;
   try {
     options.signal?.throwIfAborted();
-    if (policy.ttl !== undefined && !layers.clock.known && !stampsEntries(layers)) {
-      // A stream cannot be written twice, so its end must be right the first time. Who may only write does without.
-      await headObject(layers, key, options.signal ?? undefined).catch(() => undefined);
+    if (policy.ttlSeconds !== undefined && !store.clock.known && !store.stampsEntries) {
+      // A stream cannot be written twice, so its end must be right the first time. A client that may only write goes without.
+      await store.head(key, options.signal).catch(() => undefined);
     }
     const compressed = policy.compress === "auto" ? compressible(contentType) : policy.compress;
-    if ("getReader" in body) payload = watched(body, (reason) => (failure ??= new SourceFailure(reason)));
-    if (compressed) {
-      payload = gzipStream("getReader" in payload ? payload : chunksOf(payload));
-    }
+    if ("getReader" in body) payload = watched(body, (reason) => (sourceError ??= { reason }));
+    if (compressed) payload = gzipStream("getReader" in payload ? payload : chunksOf(payload));
     let size = 0;
-    await put(
-      layers,
-      key,
+    const object = { key, codec: "bytes", contentType, compressed, ttlSeconds: policy.ttlSeconds };
+    await putObject(
+      state,
+      { ...object, sinceMs: Date.now(), keyHash: undefined, condition: write.condition },
       payload,
-      { codec: "bytes", contentType, compressed, ttl: policy.ttl, since: Date.now(), keyHash: undefined },
-      condition,
       {
         ...options,
         onProgress: (progress) => {
@@ -63,21 +51,23 @@ export async function putBody(
         },
       },
     );
-    layers.counters.store.bytesWritten += size;
+    reporting.counters.store.bytesWritten += size;
     return size;
   } catch (error) {
     // A store that never came to read it leaves it open.
     if ("getReader" in payload && !payload.locked) payload.cancel(error).catch(() => undefined);
-    throw options.signal?.aborted === true ? error : (failure ?? error);
+    if (sourceError === undefined || options.signal?.aborted === true) throw error;
+    write.onSourceError?.(sourceError.reason);
+    throw sourceError.reason;
   }
 }
 
-/** How much of a Blob is read at once. Bytes. */
-const CHUNK = 65_536;
+/** Bytes of a Blob that are read at once. */
+const CHUNK_BYTES = 65_536;
 
 /**
- * The bytes of a Blob. In a page all come in one buffer, in turn: else each chunk would wait to be collected, some 40 MiB
- * of them. The platform's gzip is done with a chunk before it asks for the next.
+ * Streams the bytes of a Blob. In a page all chunks share one buffer; else each would wait to be collected, some 40 MiB
+ * of them. This is safe, because the platform's gzip is done with a chunk before it asks for the next.
  */
 function chunksOf(blob: Blob): ReadableStream<Bytes> {
   const stream = blob.stream() as ReadableStream<Bytes>;
@@ -88,7 +78,7 @@ function chunksOf(blob: Blob): ReadableStream<Bytes> {
   } catch {
     return stream;
   }
-  let buffer = new ArrayBuffer(CHUNK);
+  let buffer = new ArrayBuffer(CHUNK_BYTES);
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
@@ -103,7 +93,7 @@ function chunksOf(blob: Blob): ReadableStream<Bytes> {
   );
 }
 
-/** Notes what a stream fails with: a store can only say that a body broke off. */
+/** Passes a stream on and notes the error that it fails with: a store can only say that a body broke off. */
 function watched(stream: ReadableStream<Bytes>, onError: (reason: unknown) => void): ReadableStream<Bytes> {
   const reader = stream.getReader();
   return new ReadableStream<Bytes>(
@@ -122,35 +112,4 @@ function watched(stream: ReadableStream<Bytes>, onError: (reason: unknown) => vo
     },
     { highWaterMark: 0 },
   );
-}
-
-/** `set` of a body: memory never holds it. */
-export function setBody(
-  layers: Layers,
-  key: string,
-  upload: Upload,
-  policy: EntryPolicy,
-  options: SetOptions,
-): Promise<void> {
-  const token = supersede(layers, key);
-  layers.memory?.delete(key);
-  const startedAt = performance.now();
-  const work = replacing(
-    layers,
-    key,
-    token,
-    async () => {
-      let size: number;
-      try {
-        size = await putBody(layers, key, upload, policy, {}, options);
-      } catch (error) {
-        throw error instanceof SourceFailure ? error.reason : error;
-      }
-      if (!token.superseded) layers.memory?.delete(key);
-      emitSet(layers, key, size, startedAt);
-      layers.announce?.(key);
-    },
-    options.signal,
-  );
-  return settle(layers, key, work, policy.background, options);
 }

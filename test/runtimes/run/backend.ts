@@ -1,5 +1,5 @@
-// What the runtimes talk to, all in this process: a bucket, the presign handler, and the server that tells each runtime
-// its configuration, takes its results and serves pages.
+// The servers that the runtimes talk to, all in this process: a bucket, the presign handler, and the server that tells each
+// runtime its configuration, takes its results and serves pages.
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -130,7 +130,7 @@ export async function startBackend(useMinio: boolean): Promise<Backend> {
           response.end(JSON.stringify(settings));
         });
       });
-      // Whoever waits for it sees it fail.
+      // The caller that awaits it sees the failure.
       ended.catch(() => {});
       return {
         url: base + path,

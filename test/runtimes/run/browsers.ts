@@ -11,7 +11,7 @@ export interface Page {
   open(url: string): Promise<void>;
   /** Evaluates an expression, which may be a promise; what it is must be JSON. */
   evaluate(expression: string): Promise<unknown>;
-  /** What the page said, for when something fails. */
+  /** Returns the console output of the page, for the report of a failure. */
   said(): string;
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { ALIAS } from "../alias.mjs";
+import { ALIAS } from "../../../.config/alias.mjs";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 

@@ -41,7 +41,7 @@ const RUNTIMES: readonly Runtime[] = [
   browserRuntime("webkit", "WebKit"),
 ];
 
-/** What is tested of a runtime beyond the suite, from here. */
+/** Tests of a runtime beyond the suite, which run in this process. */
 interface Checks {
   name: string;
   title: string;
@@ -53,7 +53,7 @@ const CHECKS: readonly Checks[] = [
   { name: "starts", title: "the starts to copy", prepare: startChecks },
 ];
 
-/** Of one runtime on a busy machine. Milliseconds. */
+/** Longest run of one runtime on a busy machine. Milliseconds. */
 const PATIENCE = 20 * 60_000;
 
 export async function main(args: readonly string[]): Promise<number> {

@@ -48,7 +48,7 @@ export async function startR2(bucket: string, credentials: NonNullable<Config["s
   }
 
   return {
-    /** What a Worker on R2 is deployed with, and where its requests really go. */
+    /** Bindings that a Worker on R2 is deployed with, and the server that its requests really reach. */
     worker: {
       bindings: {
         ACCOUNT_ID,

@@ -1,4 +1,4 @@
-// What workerd demands beyond the suite: see entries/requests.ts.
+// Tests of workerd's own rules, beyond the suite: see entries/requests.ts.
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Miniflare } from "miniflare";

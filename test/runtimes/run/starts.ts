@@ -9,7 +9,7 @@ import { s3Store } from "bucketcache/s3";
 import { freePort } from "../../support/tools.js";
 import { check, equal, until } from "../suite/expect.js";
 import type { Runner } from "../suite/harness.js";
-import { ALIAS } from "../alias.mjs";
+import { ALIAS } from "../../../.config/alias.mjs";
 import { STARTS, type Backend } from "./backend.js";
 import { openPage } from "./browsers.js";
 import { bundle, ROOT } from "./bundle.js";
@@ -30,7 +30,7 @@ export async function startChecks(
     "starts",
     Object.fromEntries(names.map((name) => [name.replace(/\..*/, ""), `examples/runtimes/${name}`])),
   );
-  // What AWS's own tools read.
+  // The variables that AWS's own tools read.
   const env = {
     AWS_ENDPOINT_URL_S3: endpoint,
     AWS_REGION: region,
@@ -41,9 +41,9 @@ export async function startChecks(
   const handler = createPresignHandler({ store: s3Store({ ...s3, bucket: STARTS }), authorize: () => true });
   backend.handle("/api/presign", toNodeListener(handler));
 
-  const look = (): Cache => createCache({ store: s3Store({ ...s3, bucket: STARTS }), memory: false });
-  /** Whether the entry of `report("2026-11")` is there; then it is removed, for the next start. */
-  async function stored(cache = look()): Promise<void> {
+  const openCache = (): Cache => createCache({ store: s3Store({ ...s3, bucket: STARTS }), memory: false });
+  /** Waits for the entry of `report("2026-11")`, checks it, and removes it for the next start. */
+  async function expectStoredReport(cache = openCache()): Promise<void> {
     const report = cache.wrap(async (_month: string) => ({ month: "", rows: 0 }), { name: "report" });
     await until(async () => (await report.peek("2026-11")) !== undefined, "the entry");
     equal(await report.peek("2026-11"), REPORT, "the entry");
@@ -61,7 +61,7 @@ export async function startChecks(
       await until(async () => (answer = await ask()) !== undefined, `the server:\n${output()}`);
       equal(await answer!.json(), REPORT, "the answer");
       equal(await (await ask())!.json(), REPORT, "the next answer");
-      await stored();
+      await expectStoredReport();
     } finally {
       kill();
     }
@@ -73,7 +73,7 @@ export async function startChecks(
         const { exit, output } = start(process.execPath, [join(folder, "node.js")], env);
         equal(await exit, 0, output());
         check(output().includes("rows: 3"), output());
-        await stored();
+        await expectStoredReport();
       });
 
       test("AWS Lambda", async () => {
@@ -82,7 +82,7 @@ export async function startChecks(
         );
         const answer = await handler({ pathParameters: { month: "2026-11" } });
         equal([answer.statusCode, JSON.parse(answer.body)], [200, REPORT], "the answer");
-        await stored();
+        await expectStoredReport();
       });
 
       test("Cloudflare Worker with R2", async () => {
@@ -93,7 +93,7 @@ export async function startChecks(
             const answer = await miniflare.dispatchFetch("http://worker.test/?month=2026-11");
             equal(await answer.json(), REPORT, "the answer");
           }
-          await stored(createCache({ store: s3Store(r2.config), memory: false }));
+          await expectStoredReport(createCache({ store: s3Store(r2.config), memory: false }));
           check(r2.asked() > 0, "R2 was not asked");
         } finally {
           await miniflare.dispose();
@@ -116,7 +116,7 @@ export async function startChecks(
         const params = Promise.resolve({ month: "2026-11" });
         const answer = await GET(new Request("http://localhost:3000/api/reports/2026-11"), { params });
         equal([answer.status, await answer.json()], [200, REPORT], "the answer");
-        await stored();
+        await expectStoredReport();
       });
 
       test("browser with Vite", async () => {
@@ -136,7 +136,7 @@ export async function startChecks(
           const shown = 'document.querySelector("output").textContent';
           await until(async () => (await page.evaluate(shown)) !== "", "the page's text");
           equal(JSON.parse((await page.evaluate(shown)) as string), REPORT, "the page's text");
-          await stored();
+          await expectStoredReport();
         } finally {
           await page.close();
         }
@@ -164,7 +164,7 @@ export async function startChecks(
           const read = `fetch("/reports/2026-11.csv").then(async (r) => [r.status, r.headers.get("content-type"), (await r.text()).length])`;
           equal(await page.evaluate(read), [200, "text/csv", 21_000], "the first answer");
           equal(made, 1, "how often it was made");
-          await until(async () => look().has("reports/2026-11.csv"), "the entry");
+          await until(async () => openCache().has("reports/2026-11.csv"), "the entry");
           equal(await page.evaluate(read), [200, "text/csv", 21_000], "the second answer");
           equal(made, 1, "how often it was made");
         } finally {

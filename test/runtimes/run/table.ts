@@ -86,7 +86,7 @@ export function outdated(rows: readonly Row[]): { left: string[]; counts: string
   return { left: differ((text) => text.replace(/"\d+"/g, "n")), counts: differ((text) => text) };
 }
 
-/** What a runtime ran of a group, it has to run all of: the tests that it lacks, by its title. */
+/** Returns the tests that a runtime lacks, by its title: a runtime that runs part of a group must run all of it. */
 export function missing(rows: readonly Row[]): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const group of new Set(rows.flatMap(({ results }) => results.map(({ name }) => groupOf(name))))) {

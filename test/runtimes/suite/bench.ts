@@ -14,7 +14,7 @@ export const TITLES: Record<StoreKind, string> = {
   presigned: "presignedStore",
 };
 
-/** What a run is told. It comes as JSON. */
+/** Configuration of a run. It comes as JSON. */
 export interface Config {
   /** Parts of the suite that are run. */
   groups: readonly Group[];

@@ -1,4 +1,5 @@
-// Assertions without a library, for all runtimes.
+// Assertions of the suite of all runtimes. Vitest's `expect` cannot be used: the suite runs in Bun, Deno, workerd and
+// browsers, outside of Vitest. The conformance suite in src/testing has assertions of its own because it is published.
 import { isBucketCacheError, type ErrorCode } from "bucketcache";
 
 export function check(condition: unknown, what: string): asserts condition {
@@ -50,13 +51,6 @@ export async function until(condition: () => Promise<boolean> | boolean, what: s
     check(Date.now() < end, `${what}: not so after 20 s`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-/** A promise with its ends outside. Older runtimes lack `Promise.withResolvers`. */
-export function deferred<T = void>(): { promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
-  let ends!: Omit<ReturnType<typeof deferred<T>>, "promise">;
-  const promise = new Promise<T>((resolve, reject) => (ends = { resolve, reject }));
-  return { promise, ...ends };
 }
 
 const cut = (text: string): string => (text.length > 400 ? `${text.slice(0, 400)}…` : text);

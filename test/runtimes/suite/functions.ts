@@ -1,6 +1,7 @@
 // wrap, getOrSet, single flight, order, background work.
 import { pattern, type Bench } from "./bench.js";
-import { check, deferred, equal, rejection, until } from "./expect.js";
+import { deferred } from "../../support/deferred.js";
+import { check, equal, rejection, until } from "./expect.js";
 
 export function functions({ runner: { describe, test }, cache }: Bench): void {
   describe("functions", () => {

@@ -1,4 +1,4 @@
-// What a test runner does, as far as it is needed here: small enough to run wherever JavaScript runs.
+// A test runner with just the features that are needed here: small enough to run wherever JavaScript runs.
 
 /** The test functions of any runner, as `bucketcache/testing` takes them. */
 export interface Runner {
@@ -9,7 +9,7 @@ export interface Runner {
 export interface Result {
   name: string;
   milliseconds: number;
-  /** What was thrown, with its stack; undefined when the test passed. */
+  /** The error that was thrown, with its stack; undefined when the test passed. */
   error?: string | undefined;
 }
 

@@ -63,7 +63,7 @@ function exchange({ runner, cache }: Bench): void {
   runner.test("writes every kind of value for Node", () => writeFor(cache("to-node")));
 }
 
-/** What a runtime tells of its run. */
+/** A message of a runtime about its run. */
 export type Message = Result | { end: true } | { trouble: string };
 
 /** Gets its configuration from `url`, and tells it every result, and the end. */

@@ -1,7 +1,8 @@
 // Large bodies in and out.
 import type { Body } from "bucketcache";
 import { bytesOf, pattern, textOf, type Bench } from "./bench.js";
-import { check, deferred, equal, equalBytes, rejection, rejectsAsMisuse, rejectsWith, until } from "./expect.js";
+import { deferred } from "../../support/deferred.js";
+import { check, equal, equalBytes, rejection, rejectsAsMisuse, rejectsWith, until } from "./expect.js";
 
 const MIB = 1 << 20;
 const TEXT = "größe;name\n".repeat(5_000);

@@ -7,7 +7,7 @@ import type { Runner } from "./harness.js";
 /** Long enough to be worth compressing. */
 const LONG = "größer, 大きい, 🙂\n".repeat(2_000);
 
-/** What is set, and what is got where that is something else. */
+/** Values to set, and the value that a read returns where it differs. */
 const VALUES: [name: string, value: () => unknown, got?: () => unknown][] = [
   ["null", () => null],
   ["undefined", () => undefined],

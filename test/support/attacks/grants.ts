@@ -29,8 +29,8 @@ const url = (from: string | RegExp, to: string): Change => ({
 const query = (more: string): Change => ({ url: (text) => `${text}&${more}` });
 const header = (name: string, value: string | undefined): Change => ({ headers: { [name]: value } });
 
-/** A grant that ended long ago, given by a handler whose clock stood then. */
-async function ended({ bucket }: Scene, request: object, body?: string): Promise<number> {
+/** Redeems a grant that ended long ago, given by a handler whose clock stood then. */
+async function redeemAfterItsEnd({ bucket }: Scene, request: object, body?: string): Promise<number> {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 3_600_000 });
   const grant = await granted(makeHandler(bucket), request).finally(() => vi.useRealTimers());
   return (await redeem(grant, body)).status;
@@ -169,7 +169,7 @@ export const grantAttacks: readonly Attack[] = [
       (await redeem(await granted(handler, { op: "head", key: "cache/mine/old" }), undefined, { method: "GET" }))
         .status,
   ],
-  ["a read after its end", [403], (scene) => ended(scene, GET)],
-  ["a write after its end", [403], (scene) => ended(scene, PUT, BODY)],
-  ["a delete after its end", [403], (scene) => ended(scene, { op: "delete", key: "cache/mine/old" })],
+  ["a read after its end", [403], (scene) => redeemAfterItsEnd(scene, GET)],
+  ["a write after its end", [403], (scene) => redeemAfterItsEnd(scene, PUT, BODY)],
+  ["a delete after its end", [403], (scene) => redeemAfterItsEnd(scene, { op: "delete", key: "cache/mine/old" })],
 ];

@@ -4,11 +4,11 @@ import { ask, type Bucket, type Handler } from "../handler.js";
 
 export const MIB = 1 << 20;
 
-/** What an attacker has: a handler that lets it work on `cache/mine/…`, and a bucket with objects of others. */
+/** The means of an attacker: a handler that lets it work on `cache/mine/…`, and a bucket with objects of others. */
 export interface Scene {
   bucket: Bucket;
   handler: Handler;
-  /** Knows how to sign what the handler would refuse: the server's own uploads. */
+  /** Client of the server, for its own uploads: it signs requests that the handler would refuse. */
   client: S3Client;
 }
 

@@ -49,7 +49,7 @@ const completing =
       create,
     );
 
-/** What an id says of its upload is the client's to read, and not to write. */
+/** Changes the declaration in an id, which a client may read and not write. */
 const redeclared = (request: object) => (scene: Scene) =>
   upload(
     scene,
@@ -78,8 +78,8 @@ const bentPart =
       return (await redeem(grant, new Uint8Array(body), typeof change === "function" ? change(scene) : change)).status;
     });
 
-/** An upload of somebody else: after the attack it must still hold its part. */
-const hers =
+/** Attacks an upload of somebody else, which must still hold its part afterwards. */
+const onUploadOfAnother =
   (attack: (scene: Scene, uploadId: string) => Promise<number | string>) =>
   (scene: Scene): Promise<number | string> =>
     upload(
@@ -170,22 +170,24 @@ export const uploadAttacks: readonly Attack[] = [
   [
     "the end of somebody else's upload",
     ["ERR_FORBIDDEN"],
-    hers((scene, uploadId) => outcome(scene.handler, { op: "complete", key: "cache/hers/upload", uploadId })),
+    onUploadOfAnother((scene, uploadId) =>
+      outcome(scene.handler, { op: "complete", key: "cache/hers/upload", uploadId }),
+    ),
   ],
   [
     "the end of somebody else's upload under an own key",
     ["ERR_FORBIDDEN"],
-    hers((scene, uploadId) => outcome(scene.handler, { op: "complete", key: KEY, uploadId })),
+    onUploadOfAnother((scene, uploadId) => outcome(scene.handler, { op: "complete", key: KEY, uploadId })),
   ],
   [
     "an abort of somebody else's upload",
     ["ERR_FORBIDDEN"],
-    hers((scene, uploadId) => outcome(scene.handler, { op: "abort", key: "cache/hers/upload", uploadId })),
+    onUploadOfAnother((scene, uploadId) => outcome(scene.handler, { op: "abort", key: "cache/hers/upload", uploadId })),
   ],
   [
     "a part of somebody else's upload",
     ["ERR_FORBIDDEN"],
-    hers((scene, uploadId) =>
+    onUploadOfAnother((scene, uploadId) =>
       outcome(scene.handler, { op: "part", key: "cache/hers/upload", uploadId, partNumber: 1, size: 10 }),
     ),
   ],

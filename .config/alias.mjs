@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const root = new URL("../../", import.meta.url);
+const root = new URL("../", import.meta.url);
 const { exports } = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
 
 /** @type {Record<string, string>} Longer names first: a name also matches what lies below it. */

@@ -1,0 +1,8 @@
+/** The parts of a cache that not every program uses. A page loads each when there is first work for it. */
+import { lazy } from "../base/lazy.js";
+
+/** Writes objects. A page that only reads never loads it. */
+export const writing = /* @__PURE__ */ lazy(() => import("./store/put.js"));
+
+/** Streams, uploads of bodies, grants, `list` and `clear`. */
+export const rare = /* @__PURE__ */ lazy(() => import("./rare.js"));
