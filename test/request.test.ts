@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FoundObject } from "bucketcache";
 import { StoreClock } from "../src/base/clock.js";
 import { toRequest } from "../src/s3/operations.js";
-import type { Plane } from "../src/s3/perform.js";
-import { objectClient, type GetOptions, type ObjectClient } from "../src/s3/objects.js";
+import type { ObjectConnection } from "../src/s3/connection.js";
+import { objectClient, type ObjectClient } from "../src/s3/objects.js";
+import type { GetOptions } from "../src/s3/read-object.js";
 import { LIMITS, type Limits } from "../src/s3/retry.js";
 import { fetchSend } from "../src/s3/fetch-transport.js";
 import { nodeSend, type NodeSend } from "../src/s3/node-transport.js";
@@ -35,12 +36,13 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
   // undici makes a connection in advance for each that it destroys; nothing has been sent on it.
   const busy = () => [...server.sockets].filter((socket) => socket.bytesRead > 0).length;
 
-  function client(limits: Partial<Limits> = {}, overrides: Partial<Plane> = {}): ObjectClient {
+  function client(limits: Partial<Limits> = {}, overrides: Partial<ObjectConnection> = {}): ObjectClient {
     return objectClient({
       name: "s3:test",
       clock: clock(),
       send: transport === "fetch" ? fetchSend() : node.send,
-      limits: { ...LIMITS, delay: 1, ...limits },
+      limits: { ...LIMITS, delayMs: 1, ...limits },
+      partSize: 8 << 20,
       async sign(operation, renew) {
         signatures.push(renew);
         const { method, key, headers = {} } = toRequest(operation);
@@ -106,14 +108,14 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
 
   test("a store that does not answer in time is given up", async () => {
     server.play(silent);
-    await expect(client({ headers: 30 }).head("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT", key: "k" });
+    await expect(client({ headersMs: 30 }).head("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT", key: "k" });
     expect(server.seen).toHaveLength(3);
     await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
   });
 
   test("no attempt begins after the budget", async () => {
     server.play(silent);
-    await expect(client({ headers: 300, budget: 200 }).head("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+    await expect(client({ headersMs: 300, budgetMs: 200 }).head("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
     expect(server.seen).toHaveLength(1);
   });
 
@@ -157,7 +159,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
         });
         response.write("0123");
       }, object("0123456789"));
-      expect(await textOf(client({ silence: 50 }))).toBe("0123456789");
+      expect(await textOf(client({ silenceMs: 50 }))).toBe("0123456789");
     });
 
     test("of an object that has changed meanwhile fails: two halves of two objects are no object", async () => {
@@ -430,7 +432,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       const body = new Uint8Array(24 << 20);
       server.play(ok());
       // A line on which 24 MiB take longer than any of the limits.
-      const slow = client({ silence: 1_500, headers: 1_500, attempts: 1 });
+      const slow = client({ silenceMs: 1_500, headersMs: 1_500, attempts: 1 });
       server.sockets.clear();
       const writing = slow.put("k", body, { ...FIELDS, sha256: "c2hh" });
       await vi.waitFor(() => expect(server.sockets.size).toBe(1), PATIENT);
@@ -595,7 +597,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
 
   test("a body that nobody reads gives its connection back after the silence, and can still be read", async () => {
     server.play(object("x".repeat(3_000_000)));
-    const unread = await found(client({ silence: 50 }));
+    const unread = await found(client({ silenceMs: 50 }));
     await vi.waitFor(() => expect(busy()).toBe(0), PATIENT);
     expect((await unread.bytes(1 << 22)).byteLength).toBe(3_000_000);
   });

@@ -3,62 +3,22 @@
  * client's own middleware resolves: dual stack, FIPS, acceleration, access points, ARNs, S3 Express.
  */
 import type { StoreClock } from "../base/clock.js";
+import { formatQuery } from "../base/percent.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
-import type { Signer } from "../s3/signing.js";
-import { failure, networkFailure, refusal } from "../s3/refusal.js";
+import { failure, networkFailure } from "../s3/failure.js";
+import { refusalError } from "../s3/refusal.js";
 import { LIMITS, type Limits } from "../s3/retry.js";
+import type { Signer } from "../s3/signing.js";
 import type { S3ClientLike } from "./client.js";
+import { resolveRoute, sdkConfigOf, type ClientRoute, type SdkRequest } from "./client-route.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
-import { endOf, lifetimeOf, pathOf, queryString } from "./signer.js";
-
-/** Where the bucket is, and for which region and service its requests are signed. */
-interface Route {
-  protocol: string;
-  hostname: string;
-  port: number | undefined;
-  /** Before the object key, without a slash at the end. */
-  path: string;
-  /** `*` for multi-region access points. */
-  region: string;
-  service: string;
-  /** Whether a session of S3 Express signs, instead of the credentials. */
-  isExpress: boolean;
-  isCustom: boolean;
-}
-
-/** Settings of a client that are read here beyond its public type. */
-interface SdkConfig {
-  region(): Promise<string>;
-  endpoint?: unknown;
-  bucketEndpoint?: unknown;
-  ignoreConfiguredEndpointUrls?: unknown;
-  serviceConfiguredEndpoint?(): Promise<unknown>;
-  s3ExpressIdentityProvider: {
-    getS3ExpressIdentity(identity: Credentials, of: { Bucket: string }): Promise<Credentials>;
-  };
-}
-
-interface AuthScheme {
-  name?: string;
-  signingName?: string;
-  signingRegion?: string;
-  signingRegionSet?: string[];
-}
+import { loadSigningPeers } from "./sdk-peers.js";
+import { endOf, pathOf, wholeSeconds } from "./signer.js";
 
 /** The part of `S3RequestPresigner` that is used. */
 interface Presigner {
   presign(request: SdkRequest, options: object): Promise<SdkRequest>;
   presignWithCredentials(request: SdkRequest, credentials: Credentials, options: object): Promise<SdkRequest>;
-}
-
-interface SdkRequest {
-  method: string;
-  protocol: string;
-  hostname: string;
-  port?: number;
-  path: string;
-  query: Record<string, string>;
-  headers: Record<string, string>;
 }
 
 const SIGNATURE = "X-Amz-Signature";
@@ -72,8 +32,8 @@ export class ClientSigner implements Signer {
   readonly #store: string;
   readonly #credentials: CredentialSource;
   readonly #clock: StoreClock;
-  #route: Promise<Route> | undefined;
-  /** The presigner for these credentials. */
+  #route: Promise<ClientRoute> | undefined;
+  /** Presigner of the credentials that signed last. */
   #last: { credentials: Credentials; presigner: Presigner } | undefined;
 
   constructor(client: S3ClientLike, bucket: string, store: string, credentials: CredentialSource, clock: StoreClock) {
@@ -92,145 +52,103 @@ export class ClientSigner implements Signer {
   async sign(request: SignableRequest, expiresIn: number, renew = false): Promise<SignedRequest> {
     const credentials = await this.#credentials.get(renew);
     const route = await this.#resolve();
-    const lifetime = lifetimeOf(expiresIn);
-    const now = this.#clock.now();
-    const { protocol, hostname, port, region, service } = route;
-    const unsigned: SdkRequest = {
-      method: request.method,
-      protocol,
-      hostname,
-      ...(port !== undefined && { port }),
-      path: pathOf(route.path, request.key),
-      query: { ...request.query },
-      headers: { ...request.headers },
-    };
-    const options = {
-      expiresIn: lifetime,
-      signingDate: new Date(now),
-      signingRegion: region,
-      signingService: service,
-      // Headers stay headers, and each of them is signed, `content-type` too: what is signed the store enforces.
-      unhoistableHeaders: new Set(Object.keys(unsigned.headers)),
-      signableHeaders: new Set(Object.keys(unsigned.headers)),
-    };
-    let signed: SdkRequest;
-    let signer = credentials;
-    try {
-      const presigner = await this.#presignerFor(credentials, route);
-      if (route.isExpress) {
-        const { s3ExpressIdentityProvider } = this.#config;
-        signer = await s3ExpressIdentityProvider.getS3ExpressIdentity(credentials, { Bucket: this.#bucket });
-        signed = await presigner.presignWithCredentials(unsigned, signer, options);
-      } else {
-        signed = await presigner.presign(unsigned, options);
-      }
-    } catch (error) {
-      throw this.#failure(error);
-    }
+    const lifeSeconds = wholeSeconds(expiresIn);
+    const nowMs = this.#clock.now();
+    const unsigned = toSdkRequest(request, route);
+    const options = presignOptions(unsigned, route, lifeSeconds, nowMs);
+    const { signed, identity } = await this.#presign(unsigned, options, credentials, route);
     const { [SIGNATURE]: signature, ...query } = signed.query;
+    const address = `${route.protocol}//${signed.headers["host"]}${signed.path}`;
     return {
       method: request.method,
-      url: `${protocol}//${signed.headers["host"]}${signed.path}?${queryString(query).slice(1)}&${SIGNATURE}=${signature}`,
+      url: `${address}?${formatQuery(query).slice(1)}&${SIGNATURE}=${signature}`,
       headers: { ...request.headers },
-      expiresAt: Math.min(endOf(now, lifetime, credentials), endOf(now, lifetime, signer)),
+      expiresAt: Math.min(endOf(nowMs, lifeSeconds, credentials), endOf(nowMs, lifeSeconds, identity)),
     };
   }
 
-  get #config(): SdkConfig {
-    return this.#client.config as unknown as SdkConfig;
+  /** Signs by the credentials, or by a session of S3 Express. `identity` is the one that signed. */
+  async #presign(
+    unsigned: SdkRequest,
+    options: object,
+    credentials: Credentials,
+    route: ClientRoute,
+  ): Promise<{ signed: SdkRequest; identity: Credentials }> {
+    try {
+      const presigner = await this.#presignerFor(credentials, route);
+      if (!route.isExpress) return { signed: await presigner.presign(unsigned, options), identity: credentials };
+      const { s3ExpressIdentityProvider: sessions } = sdkConfigOf(this.#client);
+      const identity = await sessions.getS3ExpressIdentity(credentials, { Bucket: this.#bucket });
+      return { signed: await presigner.presignWithCredentials(unsigned, identity, options), identity };
+    } catch (error) {
+      throw signingFailure(error, this.#store);
+    }
   }
 
-  #resolve(): Promise<Route> {
+  #resolve(): Promise<ClientRoute> {
     return (this.#route ??= this.#askClient().catch((error: unknown) => {
       this.#route = undefined;
-      throw this.#failure(error);
+      throw signingFailure(error, this.#store);
     }));
   }
 
-  /** Lets the client begin a request as it begins its own, and reads where it would go. Nothing is sent. */
-  async #askClient(): Promise<Route> {
-    const { HeadBucketCommand } = (await this.#load()).s3;
-    const config = this.#config;
-    let found: { request: SdkRequest; authScheme: AuthScheme | undefined } | undefined;
-    const stack = this.#client.middlewareStack.clone();
-    stack.add(
-      (_: unknown, context: { endpointV2?: { properties?: { authSchemes?: AuthScheme[] } } }) =>
-        async ({ request }: { request: SdkRequest }) => {
-          found = { request, authScheme: context.endpointV2?.properties?.authSchemes?.[0] };
-          return { response: {}, output: { $metadata: {} } };
-        },
-      // The request has its address by then, and no session of S3 Express has been asked for.
-      { name: "bucketcacheRoute", step: "build", priority: "high" },
-    );
-    const input = { Bucket: this.#bucket };
-    await new HeadBucketCommand(input).resolveMiddleware(stack as never, config as never, {})({ input });
+  async #askClient(): Promise<ClientRoute> {
+    const route = await resolveRoute(this.#client, this.#bucket, this.#store);
     this.#limits.attempts = await this.#client.config.maxAttempts();
-    if (found === undefined) throw new Error("a middleware of the client answered in place of the bucket");
-    const { request, authScheme } = found;
-    return {
-      protocol: request.protocol,
-      hostname: request.hostname,
-      port: request.port,
-      path: request.path.replace(/\/+$/, ""),
-      region: authScheme?.signingRegionSet?.join(",") ?? authScheme?.signingRegion ?? (await config.region()),
-      service: authScheme?.signingName ?? "s3",
-      isExpress: authScheme?.name === "sigv4-s3express",
-      isCustom:
-        config.endpoint !== undefined ||
-        config.bucketEndpoint === true ||
-        (config.ignoreConfiguredEndpointUrls !== true && (await config.serviceConfiguredEndpoint?.()) !== undefined),
-    };
+    return route;
   }
 
-  async #presignerFor(credentials: Credentials, { region, service }: Route): Promise<Presigner> {
+  async #presignerFor(credentials: Credentials, { region, service }: ClientRoute): Promise<Presigner> {
     const last = this.#last;
     if (last?.credentials === credentials) return last.presigner;
-    const { S3RequestPresigner } = (await this.#load()).presigner;
+    const { S3RequestPresigner } = await loadSigningPeers(this.#store);
     const options = { ...this.#client.config, credentials, region, service };
     const presigner = new S3RequestPresigner(options as never) as Presigner;
     this.#last = { credentials, presigner };
     return presigner;
   }
+}
 
-  async #load() {
-    try {
-      // Written so, each awaited right inside of `try`: that tells bundlers that they may be missing.
-      const s3 = await import("@aws-sdk/client-s3");
-      const presigner = await import("@aws-sdk/s3-request-presigner");
-      return { s3, presigner };
-    } catch (error) {
-      throw failure(
-        "ERR_MISSING_PEER",
-        "`client` needs the SDK's presigner beside it: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner",
-        { store: this.#store },
-        {},
-        error,
-      );
-    }
-  }
+function toSdkRequest(request: SignableRequest, { protocol, hostname, port, path }: ClientRoute): SdkRequest {
+  return {
+    method: request.method,
+    protocol,
+    hostname,
+    ...(port !== undefined && { port }),
+    path: pathOf(path, request.key),
+    query: { ...request.query },
+    headers: { ...request.headers },
+  };
+}
 
-  /** Tells a session that S3 Express refuses, and a failure on the way to it, from what the SDK cannot sign for. */
-  #failure(error: unknown): Error {
-    const { name, message, code, $metadata, $response } = error as {
-      name?: string;
-      message?: string;
-      code?: unknown;
-      $metadata?: { httpStatusCode?: number };
-      $response?: { headers?: Record<string, string> };
-    };
-    const purpose = { store: this.#store, action: "s3express:CreateSession" };
-    if (name === "BucketCacheError") return error as Error;
-    if ($metadata?.httpStatusCode !== undefined) {
-      const answer = { status: $metadata.httpStatusCode, code: name ?? "", message: message ?? "" };
-      return refusal(answer, { header: (header) => $response?.headers?.[header] }, purpose);
-    }
-    if (name === "TimeoutError" || typeof code === "string") return networkFailure(error, purpose);
-    return failure(
-      "ERR_UNSUPPORTED",
-      `the SDK cannot sign for this bucket: ${message ?? String(error)}`,
-      purpose,
-      {},
-      error,
-    );
+function presignOptions({ headers }: SdkRequest, route: ClientRoute, lifeSeconds: number, nowMs: number): object {
+  return {
+    expiresIn: lifeSeconds,
+    signingDate: new Date(nowMs),
+    signingRegion: route.region,
+    signingService: route.service,
+    // Headers stay headers, and each of them is signed, `content-type` too, since the store enforces what is signed.
+    unhoistableHeaders: new Set(Object.keys(headers)),
+    signableHeaders: new Set(Object.keys(headers)),
+  };
+}
+
+/** Tells a session that S3 Express refuses, and a failure on the way to it, from a bucket that the SDK cannot sign for. */
+function signingFailure(error: unknown, store: string): Error {
+  const { name, message, code, $metadata, $response } = error as {
+    name?: string;
+    message?: string;
+    code?: unknown;
+    $metadata?: { httpStatusCode?: number };
+    $response?: { headers?: Record<string, string> };
+  };
+  if (name === "BucketCacheError") return error as Error;
+  const purpose = { store, action: "s3express:CreateSession" };
+  if ($metadata?.httpStatusCode !== undefined) {
+    const refusal = { status: $metadata.httpStatusCode, code: name ?? "", message: message ?? "" };
+    return refusalError(refusal, { header: (header) => $response?.headers?.[header] }, purpose);
   }
+  if (name === "TimeoutError" || typeof code === "string") return networkFailure(error, purpose);
+  const text = `the SDK cannot sign for this bucket: ${message ?? String(error)}`;
+  return failure("ERR_UNSUPPORTED", text, purpose, {}, error);
 }

@@ -1,9 +1,10 @@
-/** Parts of a user's `S3Client`: its credentials, how its requests travel, and how often they are tried. */
-import { Silence } from "../s3/refusal.js";
-import { interruption, WebIncoming } from "../s3/fetch-transport.js";
-import type { Incoming, Send } from "../s3/transport.js";
+/** A user's `S3Client`: the part of it that is used, and a transport over its request handler. */
+import { parseQuery } from "../base/percent.js";
+import { WebIncoming } from "../s3/fetch-transport.js";
+import { isBodyless, NodeIncoming, type NodeMessage } from "../s3/node-transport.js";
+import type { Incoming, Outgoing, Send } from "../s3/transport.js";
+import { interruptible, Silence, type Interruption } from "../s3/watchdog.js";
 import type { Credentials, Provider } from "./credentials.js";
-import { NodeIncoming, type NodeMessage } from "../s3/node-transport.js";
 
 /**
  * The part of an `S3Client` of `@aws-sdk/client-s3` version 3 that is used. The SDK's own type would ask everybody who
@@ -34,9 +35,10 @@ export interface S3ClientConfig {
   readonly maxAttempts: () => Promise<number>;
 }
 
-/** A client's own time-outs come first; without any, or with shorter ones, a silent server is given up after this. Milliseconds. */
-const PATIENCE = 60_000;
+/** A client's own time-outs come first. Without any, or with shorter ones, a silent server is given up after this. */
+const MIN_PATIENCE_MS = 60_000;
 
+/** @throws TypeError for anything but a client */
 export function checkClient(client: S3ClientLike): S3ClientConfig {
   const { config, middlewareStack } = (client ?? {}) as Partial<S3ClientLike>;
   if (
@@ -59,77 +61,63 @@ interface HandlerResponse {
   body?: unknown;
 }
 
-/** Milliseconds. */
-interface TimeOuts {
+/** Time-outs of a request handler, in milliseconds. */
+interface HandlerTimeouts {
   requestTimeout?: number;
   socketTimeout?: number;
 }
 
-/** Sends through the client's request handler, so that proxies, authorities, agents and time-outs are the user's. */
-export function clientSend(config: S3ClientConfig): Send {
+/** Returns a transport over the client's request handler: proxies, authorities, agents and time-outs are the user's. */
+export function clientSend({ requestHandler }: S3ClientConfig): Send {
   return async (request): Promise<Incoming> => {
-    const { method, url, headers, signal, silence } = request;
-    const slash = url.indexOf("/", 8);
-    const mark = url.indexOf("?", slash);
-    const { protocol, hostname, port, host } = new URL(url.slice(0, slash));
-    const body =
-      request.body === undefined || request.body instanceof Uint8Array
-        ? request.body
-        : new Uint8Array(await request.body.arrayBuffer());
-    const { signal: inner, watchdog, settle } = interruption(signal);
-    const { requestTimeout = 0, socketTimeout = 0 } = (config.requestHandler.httpHandlerConfigs?.() ?? {}) as TimeOuts;
-    watchdog.arm(Math.max(PATIENCE, request.headersTimeout, requestTimeout, socketTimeout));
+    const sdkRequest = await toSdkRequest(request);
+    const interruption = interruptible(request.signal);
+    const { requestTimeout = 0, socketTimeout = 0 } = (requestHandler.httpHandlerConfigs?.() ?? {}) as HandlerTimeouts;
+    interruption.watchdog.arm(Math.max(MIN_PATIENCE_MS, request.headersTimeoutMs, requestTimeout, socketTimeout));
     try {
-      const { response } = (await config.requestHandler.handle(
-        {
-          method,
-          protocol,
-          hostname,
-          ...(port !== "" && { port: Number(port) }),
-          path: mark < 0 ? url.slice(slash) : url.slice(slash, mark),
-          query: mark < 0 ? {} : parseQuery(url.slice(mark + 1)),
-          headers: { ...headers, host },
-          body,
-        },
-        { abortSignal: inner },
-      )) as { response: HandlerResponse };
-      watchdog.arm(silence);
-      return toIncoming(method, response, silence, watchdog, settle);
+      const options = { abortSignal: interruption.signal };
+      const { response } = (await requestHandler.handle(sdkRequest, options)) as { response: HandlerResponse };
+      interruption.watchdog.arm(request.silenceMs);
+      return toIncoming(request, response, interruption);
     } catch (error) {
-      if ((error as { name?: string } | undefined)?.name === "TimeoutError")
-        throw settle(new Silence("the client's time-out"));
-      throw settle(error);
+      const isTimeout = (error as { name?: string } | undefined)?.name === "TimeoutError";
+      throw interruption.settle(isTimeout ? new Silence("the client's time-out") : error);
     }
   };
 }
 
+async function toSdkRequest({ method, url, headers, body }: Outgoing) {
+  const slash = url.indexOf("/", 8);
+  const mark = url.indexOf("?", slash);
+  const { protocol, hostname, port, host } = new URL(url.slice(0, slash));
+  return {
+    method,
+    protocol,
+    hostname,
+    ...(port !== "" && { port: Number(port) }),
+    path: mark < 0 ? url.slice(slash) : url.slice(slash, mark),
+    query: mark < 0 ? {} : parseQuery(url.slice(mark + 1)),
+    headers: { ...headers, host },
+    body: body === undefined || body instanceof Uint8Array ? body : new Uint8Array(await body.arrayBuffer()),
+  };
+}
+
 function toIncoming(
-  method: string,
+  { method, silenceMs }: Outgoing,
   { statusCode, headers, body }: HandlerResponse,
-  silence: number,
-  watchdog: ConstructorParameters<typeof NodeIncoming>[3],
-  settle: (error?: unknown) => unknown,
+  interruption: Interruption,
 ): Incoming {
-  const lower: Record<string, string> = {};
-  for (const name in headers) lower[name.toLowerCase()] = headers[name]!;
-  const bodyless = method === "HEAD" || statusCode === 204 || statusCode === 304;
+  const lowerCase: Record<string, string> = {};
+  for (const name in headers) lowerCase[name.toLowerCase()] = headers[name]!;
+  const bodyless = isBodyless(method, statusCode);
   if (typeof (body as Partial<NodeMessage> | undefined)?.on === "function") {
     const message = body as NodeMessage;
     message.statusCode = statusCode;
-    return new NodeIncoming(message, bodyless, silence, watchdog, settle, lower);
+    return new NodeIncoming(message, { interruption, silenceMs, bodyless }, lowerCase);
   }
   const content = bodyless || body === undefined ? null : (body as ReadableStream | Blob);
-  // A Response cannot be made with these names of its own transport's making, and its body is what it is already.
-  const response = new Response(content, { headers: lower });
+  const response = new Response(content, { headers: lowerCase });
+  // The constructor refuses statuses such as 304 beside a body.
   Object.defineProperty(response, "status", { value: statusCode });
-  return new WebIncoming(response, watchdog, silence, settle);
-}
-
-function parseQuery(text: string): Record<string, string> {
-  const query: Record<string, string> = {};
-  for (const pair of text.split("&")) {
-    const equals = pair.indexOf("=");
-    query[decodeURIComponent(pair.slice(0, equals))] = decodeURIComponent(pair.slice(equals + 1));
-  }
-  return query;
+  return new WebIncoming(response, interruption, silenceMs);
 }

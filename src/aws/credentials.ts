@@ -1,26 +1,26 @@
-/** Credentials: static keys, a provider's, a client's, the environment's, else those that the SDK finds. */
-import { failure } from "../s3/refusal.js";
+/** Credentials: static keys, or a provider that returns them. */
+import { failure } from "../s3/failure.js";
 import { environment } from "../base/runtime.js";
 
-/** Who signs. */
+/** Keys that sign requests. */
 export interface Credentials {
-  /** Names the key; not a secret. */
+  /** Name of the key, which is no secret. */
   accessKeyId: string;
-  /** Signs; never sent. */
+  /** Secret that signs. It is never sent. */
   secretAccessKey: string;
-  /** Comes with temporary credentials, and is sent with each request. */
+  /** Token of temporary credentials, which is sent with each request. */
   sessionToken?: string;
-  /** When they end; fresh ones are asked for five minutes earlier. */
+  /** Time at which the credentials end. Fresh ones are asked for five minutes earlier. */
   expiration?: Date;
 }
 
-/** The SDK's providers take `forceRefresh`; ours take nothing. */
+/** Resolves to credentials. The SDK's providers take `forceRefresh`; those of users take nothing. */
 export type Provider = (options?: { forceRefresh?: boolean }) => Promise<Credentials>;
 
-/** Asks for new credentials so long before the old ones end. Milliseconds. */
-const EARLY = 5 * 60_000;
+/** New credentials are asked for this long before the old ones end. */
+const RENEW_BEFORE_MS = 5 * 60_000;
 
-/** What a provider gave, until shortly before it ends. Concurrent callers share one request for it. */
+/** The credentials of a store, kept until shortly before they end. Concurrent callers share one request for them. */
 export class CredentialSource {
   readonly #provider: Provider;
   readonly #store: string;
@@ -36,10 +36,10 @@ export class CredentialSource {
     }
   }
 
-  /** Without a promise when they are at hand: it is asked for at each signature. */
+  /** Returns no promise where the credentials are at hand, since each signature asks for them. */
   get(renew = false): Credentials | Promise<Credentials> {
     const current = this.#current;
-    if (current !== undefined && !renew && !(Number(current.expiration ?? Infinity) - EARLY < Date.now()))
+    if (current !== undefined && !renew && !(Number(current.expiration ?? Infinity) - RENEW_BEFORE_MS < Date.now()))
       return current;
     return (this.#pending ??= this.#fetch(renew).finally(() => (this.#pending = undefined)));
   }
@@ -49,7 +49,7 @@ export class CredentialSource {
     try {
       credentials = await this.#provider(renew ? { forceRefresh: true } : undefined);
     } catch (error) {
-      // An old set that still holds is better than none.
+      // Old credentials that still hold are better than none.
       if (!renew && this.#current !== undefined && Number(this.#current.expiration) > Date.now()) return this.#current;
       if ((error as { name?: string }).name === "BucketCacheError") throw error;
       throw failure(

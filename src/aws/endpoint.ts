@@ -1,16 +1,16 @@
-/** Where a bucket is, without a client: on AWS by its region, or at an endpoint. All other rules are the SDK's (client-signer.ts). */
-import { failure } from "../s3/refusal.js";
+/** The address of a bucket without a client: on AWS by its region, or at an endpoint. The SDK has all other rules (client-route.ts). */
+import { failure } from "../s3/failure.js";
 
 export interface Endpoint {
   protocol: "http:" | "https:";
-  /** IPv6 in brackets. */
+  /** An IPv6 address stands in brackets. */
   hostname: string;
   port: number | undefined;
-  /** Before the object key, without a slash at the end: empty, or the bucket in path style. */
+  /** Path before the object key, without a slash at the end: empty, or the bucket in path style. */
   path: string;
   region: string;
-  /** Not AWS: such a store may let unsigned `x-amz-*` headers through. */
-  custom: boolean;
+  /** Whether the store is not AWS: such a store may let unsigned `x-amz-*` headers through. */
+  isCustom: boolean;
 }
 
 export interface EndpointOptions {
@@ -21,11 +21,13 @@ export interface EndpointOptions {
 }
 
 /** Regions outside of amazonaws.com and amazonaws.com.cn: the isolated ones, and the European sovereign cloud. */
-const ELSEWHERE = /^[a-z]+-iso[a-z]?-|^eusc-/;
+const OTHER_DOMAINS = /^[a-z]+-iso[a-z]?-|^eusc-/;
 
 /**
- * @throws TypeError for a name that no bucket can have; BucketCacheError `ERR_UNSUPPORTED` for what only a client can
- * address
+ * Checks the name of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+ *
+ * @throws TypeError for a name that no bucket can have
+ * @throws BucketCacheError `ERR_UNSUPPORTED` for a name that only a client can address
  */
 export function checkBucket(bucket: string): void {
   const store = `s3:${bucket}`;
@@ -55,7 +57,7 @@ export function checkBucket(bucket: string): void {
   }
 }
 
-/** @throws TypeError for an address that is not one. */
+/** @throws TypeError for an address that is none */
 export function parseEndpoint(endpoint: string): URL {
   let url: URL | undefined;
   try {
@@ -77,6 +79,10 @@ export function parseEndpoint(endpoint: string): URL {
   return url;
 }
 
+/**
+ * @throws TypeError for a region or an endpoint that is none
+ * @throws BucketCacheError `ERR_UNSUPPORTED` for a region whose addresses only the SDK knows
+ */
 export function resolveEndpoint(options: EndpointOptions): Endpoint {
   const { bucket, region } = options;
   if (!/^[a-z0-9-]{1,63}$/i.test(region))
@@ -91,10 +97,10 @@ export function resolveEndpoint(options: EndpointOptions): Endpoint {
       port: url.port === "" ? undefined : Number(url.port),
       path: url.pathname.replace(/\/+$/, "") + (pathStyle ? `/${bucket}` : ""),
       region,
-      custom: true,
+      isCustom: true,
     };
   }
-  if (ELSEWHERE.test(region)) {
+  if (OTHER_DOMAINS.test(region)) {
     throw failure(
       "ERR_UNSUPPORTED",
       `${region} is a region outside of amazonaws.com and amazonaws.com.cn, whose addresses the SDK knows: pass an S3Client as \`client\``,
@@ -110,6 +116,6 @@ export function resolveEndpoint(options: EndpointOptions): Endpoint {
     port: undefined,
     path: pathStyle ? `/${bucket}` : "",
     region,
-    custom: false,
+    isCustom: false,
   };
 }

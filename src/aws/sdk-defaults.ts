@@ -1,17 +1,22 @@
-import { failure } from "../s3/refusal.js";
+/** Credentials and region as the SDK finds them. */
+import { failure } from "../s3/failure.js";
 import type { Provider } from "./credentials.js";
 
-/** Says it also where the SDK is not asked, since keys are at hand. */
+/** Message for a region that is missing, also where keys are at hand and the SDK is not asked. */
 export const MISSING_REGION =
   's3Store needs a region, such as "eu-west-1": by this option or AWS_REGION, or by your AWS profile when the SDK finds the credentials there';
 
-/** Credentials and region as the SDK finds them: in profiles, by SSO, in containers and on instances. */
+/** The SDK looks in profiles, by SSO, in containers and on instances. */
 export interface SdkDefaults {
   credentials: Provider;
   region(): Promise<string>;
 }
 
-/** Loads `@aws-sdk/client-s3`, an optional peer, when it is first asked. `region` is the region that is known already. */
+/**
+ * Returns defaults that load `@aws-sdk/client-s3`, an optional peer, when they are first asked.
+ *
+ * @param region The region, where it is known already.
+ */
 export function sdkDefaults(store: string, region: string | undefined): SdkDefaults {
   let loading: Promise<SdkDefaults> | undefined;
   const load = () =>
@@ -34,7 +39,7 @@ export function sdkDefaults(store: string, region: string | undefined): SdkDefau
 
 async function loadConfig(store: string, region: string | undefined): Promise<SdkDefaults> {
   try {
-    // Written right inside of `try`: that tells bundlers that it may be missing.
+    // Written right inside of `try`: this tells bundlers that it may be missing.
     const { S3Client } = await import("@aws-sdk/client-s3");
     return new S3Client({ ...(region !== undefined && { region }) }).config as SdkDefaults;
   } catch (error) {

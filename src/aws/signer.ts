@@ -9,7 +9,7 @@
 import type { StoreClock } from "../base/clock.js";
 import type { Signer } from "../s3/signing.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
-import { percentEncode, percentEncodePath } from "../base/percent.js";
+import { formatQuery, percentEncode, percentEncodePath } from "../base/percent.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "../base/sha256.js";
@@ -18,25 +18,27 @@ import type { Bytes } from "../types.js";
 const ALGORITHM = "AWS4-HMAC-SHA256";
 const PAYLOAD = "UNSIGNED-PAYLOAD";
 
-/** What all requests of one second share. */
+/** The parts of a signature that all requests of one second share. */
 interface Stamp {
+  /** Unix seconds. */
   second: number;
   credentials: Credentials;
   region: string;
-  lifetime: number;
+  lifeSeconds: number;
   date: string;
   scope: string;
   key: Bytes | Promise<Bytes>;
-  /** The parameters of the signature, up to the signed headers. */
+  /** Parameters of the signature, up to the signed headers. */
   query: string;
 }
 
+/** Signs by keys at hand. */
 export class KeySigner implements Signer {
   readonly #endpoint: () => Endpoint | Promise<Endpoint>;
   readonly #credentials: CredentialSource;
   readonly #clock: StoreClock;
   #hashes: Sha256 | undefined;
-  /** The key of the day, which takes four hashes to derive. */
+  /** Key of the day, which takes four hashes to derive. */
   #day: { credentials: Credentials; scope: string; key: Bytes | Promise<Bytes> } | undefined;
   #last: Stamp | undefined;
 
@@ -47,19 +49,19 @@ export class KeySigner implements Signer {
   }
 
   async isCustom(): Promise<boolean> {
-    return (await this.#endpoint()).custom;
+    return (await this.#endpoint()).isCustom;
   }
 
   async sign(request: SignableRequest, expiresIn: number, renew = false): Promise<SignedRequest> {
     const endpoint = await this.#endpoint();
     const credentials = await this.#credentials.get(renew);
-    const lifetime = lifetimeOf(expiresIn);
-    const now = this.#clock.now();
-    const stamp = this.#stamp(Math.floor(now / 1_000), credentials, endpoint.region, lifetime);
+    const lifeSeconds = wholeSeconds(expiresIn);
+    const nowMs = this.#clock.now();
+    const stamp = this.#stamp(Math.floor(nowMs / 1_000), credentials, endpoint.region, lifeSeconds);
     const host = endpoint.port === undefined ? endpoint.hostname : `${endpoint.hostname}:${endpoint.port}`;
     const path = pathOf(endpoint.path, request.key);
 
-    // Headers stay headers, and each of them is signed: what is signed the store enforces.
+    // Headers stay headers, and each of them is signed, since the store enforces what is signed.
     let lines = `host:${host}\n`;
     let signedHeaders = "host";
     if (request.headers !== undefined) {
@@ -68,10 +70,10 @@ export class KeySigner implements Signer {
       lines = names.map((name) => `${name}:${headers[name]!.trim().replace(/[ \t]+/g, " ")}\n`).join("");
       signedHeaders = names.join(";");
     }
-    const query = stamp.query + signedHeaders.replaceAll(";", "%3B") + queryString(request.query);
+    const query = stamp.query + signedHeaders.replaceAll(";", "%3B") + formatQuery(request.query);
     const canonical = `${request.method}\n${path}\n${query}\n${lines}\n${signedHeaders}\n${PAYLOAD}`;
     const hashes = (this.#hashes ??= sha256());
-    // Hashes that are there at once are not waited for.
+    // A hash that is there at once is not awaited.
     let digest = hashes.hash(canonical);
     if (typeof digest !== "string") digest = await digest;
     const key = stamp.key instanceof Promise ? await stamp.key : stamp.key;
@@ -81,17 +83,17 @@ export class KeySigner implements Signer {
       method: request.method,
       url: `${endpoint.protocol}//${host}${path}?${query}&X-Amz-Signature=${signature}`,
       headers: { ...request.headers },
-      expiresAt: endOf(now, lifetime, credentials),
+      expiresAt: endOf(nowMs, lifeSeconds, credentials),
     };
   }
 
-  #stamp(second: number, credentials: Credentials, region: string, lifetime: number): Stamp {
+  #stamp(second: number, credentials: Credentials, region: string, lifeSeconds: number): Stamp {
     const last = this.#last;
     if (
       last?.second === second &&
       last.credentials === credentials &&
       last.region === region &&
-      last.lifetime === lifetime
+      last.lifeSeconds === lifeSeconds
     ) {
       return last;
     }
@@ -100,10 +102,10 @@ export class KeySigner implements Signer {
     const token = credentials.sessionToken;
     const query =
       `X-Amz-Algorithm=${ALGORITHM}&X-Amz-Content-Sha256=${PAYLOAD}` +
-      `&X-Amz-Credential=${percentEncode(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifetime}` +
+      `&X-Amz-Credential=${percentEncode(`${credentials.accessKeyId}/${scope}`)}&X-Amz-Date=${date}&X-Amz-Expires=${lifeSeconds}` +
       `${token === undefined ? "" : `&X-Amz-Security-Token=${percentEncode(token)}`}&X-Amz-SignedHeaders=`;
     const key = this.#dayKey(credentials, scope);
-    return (this.#last = { second, credentials, region, lifetime, date, scope, key, query });
+    return (this.#last = { second, credentials, region, lifeSeconds, date, scope, key, query });
   }
 
   #dayKey(credentials: Credentials, scope: string): Bytes | Promise<Bytes> {
@@ -115,25 +117,17 @@ export class KeySigner implements Signer {
   }
 }
 
-/** The whole seconds of a signature. */
-export function lifetimeOf(expiresIn: number): number {
+/** Returns the whole seconds for which a signature is asked to last. */
+export function wholeSeconds(expiresIn: number): number {
   return Math.max(1, Math.ceil(expiresIn));
 }
 
-/** When a signature made `now` (in milliseconds) ends, in Unix seconds: never later than the credentials. */
-export function endOf(now: number, lifetime: number, credentials: { expiration?: Date | undefined }): number {
-  return Math.min(Math.floor(now / 1_000) + lifetime, Number(credentials.expiration ?? Infinity) / 1_000);
+/** Returns the Unix seconds at which a signature ends: never later than the credentials. */
+export function endOf(nowMs: number, lifeSeconds: number, credentials: { expiration?: Date | undefined }): number {
+  return Math.min(Math.floor(nowMs / 1_000) + lifeSeconds, Number(credentials.expiration ?? Infinity) / 1_000);
 }
 
-/** The path of an object, or of the bucket for an empty key, below the path of the bucket. */
-export function pathOf(base: string, key: string): string {
-  return key === "" ? base || "/" : `${base}/${percentEncodePath(key)}`;
-}
-
-/** Parameters, each behind an `&`, in the order in which they are signed: small letters come after `X-Amz-`. */
-export function queryString(query: Record<string, string> = {}): string {
-  return Object.keys(query)
-    .map((name) => `&${percentEncode(name)}=${percentEncode(query[name]!)}`)
-    .sort()
-    .join("");
+/** Returns the path of an object below the path of its bucket; that of the bucket for an empty key. */
+export function pathOf(bucketPath: string, key: string): string {
+  return key === "" ? bucketPath || "/" : `${bucketPath}/${percentEncodePath(key)}`;
 }

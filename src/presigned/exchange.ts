@@ -1,7 +1,7 @@
 /** One exchange with a presign handler over HTTP. */
 import { concat, utf8 } from "../base/bytes.js";
 import { isBrowser } from "../base/runtime.js";
-import { networkFailure } from "../s3/refusal.js";
+import { networkFailure } from "../s3/failure.js";
 import { LIMITS } from "../s3/retry.js";
 import type { Incoming, Outgoing, Send } from "../s3/transport.js";
 import type { PendingRequest } from "./batching.js";
@@ -54,8 +54,8 @@ export class Exchange {
       headers: { ...headers, "content-type": "application/json" },
       body: utf8(`{"v":${VERSION},"requests":[${batch.map(({ json }) => json).join()}]}`),
       signal,
-      headersTimeout: headersTimeoutMs,
-      silence: LIMITS.silence,
+      headersTimeoutMs,
+      silenceMs: LIMITS.silenceMs,
     });
   }
 

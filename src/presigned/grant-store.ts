@@ -9,7 +9,7 @@ import { fetchSend } from "../s3/fetch-transport.js";
 import { metadataOf } from "../s3/header-names.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionHeaders, type Operation } from "../s3/operations.js";
-import { failure } from "../s3/refusal.js";
+import { failure } from "../s3/failure.js";
 import type { Bytes, Grant, ObjectStore, PutOptions, SignedRequest, WrittenObject } from "../types.js";
 
 /** A grant is for one PUT, whose length must be known: a stream of unknown length is gathered up to here. */

@@ -2,7 +2,7 @@
 import type { StoreClock } from "../base/clock.js";
 import { BucketCacheError } from "../errors.js";
 import type { Send } from "../s3/transport.js";
-import { failure } from "../s3/refusal.js";
+import { failure } from "../s3/failure.js";
 import { LIMITS } from "../s3/retry.js";
 import type { SignedRequest } from "../types.js";
 import { RequestQueue, type PendingRequest } from "./batching.js";
@@ -23,7 +23,7 @@ export class HandlerClient {
     this.#store = store;
     this.#exchange = new Exchange(store, url, headers, send);
     this.#clock = clock;
-    this.#queue = new RequestQueue((batch) => this.#post(batch, LIMITS.headers));
+    this.#queue = new RequestQueue((batch) => this.#post(batch, LIMITS.headersMs));
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Errors of a presign handler: how its refusals, and other servers' answers, become errors of the store. */
 import type { BucketCacheError, ErrorCode } from "../errors.js";
-import { failure } from "../s3/refusal.js";
+import { failure } from "../s3/failure.js";
 
 /** An error in the handler's own words, not yet checked. */
 export interface Refusal {

@@ -9,7 +9,7 @@ import { fetchSend } from "../s3/fetch-transport.js";
 import { MIN_PART_BYTES } from "../s3/limits.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionOf, plainRead, type MultipartUpload, type Operation, type PutOperation } from "../s3/operations.js";
-import { failure } from "../s3/refusal.js";
+import { failure } from "../s3/failure.js";
 import { LIMITS, withRetries } from "../s3/retry.js";
 import type { CallOptions, Grant, ListedObject, ObjectStore, PresignOptions, SignedRequest } from "../types.js";
 import { HandlerClient } from "./handler-client.js";

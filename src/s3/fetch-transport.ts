@@ -1,36 +1,35 @@
-/** Requests over `fetch`, which runs everywhere. */
-import { onAbort } from "../base/abort.js";
-import { metadataName } from "./header-names.js";
-import { Silence } from "./refusal.js";
-import { allowance, Watchdog } from "./retry.js";
+/** The transport over `fetch`, which exists in every runtime. */
 import { isBrowser } from "../base/runtime.js";
 import type { Bytes } from "../types.js";
-import type { FetchLike, Incoming, Send } from "./transport.js";
+import { metadataName } from "./header-names.js";
+import { uploadTimeMs } from "./retry.js";
+import { sizeOf, type FetchLike, type Incoming, type Send } from "./transport.js";
+import { interruptible, type Interruption } from "./watchdog.js";
 
-/** Bodies up to this size are read to their end rather than cancelled: that keeps the connection. */
-export const CHEAP_REST = 65_536;
+/** A rest of a body up to this size is read rather than cancelled, which keeps the connection. */
+export const CHEAP_REST_BYTES = 65_536;
 
-/** Below this, one `arrayBuffer` is cheaper than a loop over a reader. */
-const WHOLE = 1 << 20;
+/** Below this size, one `arrayBuffer` costs less than a loop over a reader. */
+const MAX_WHOLE_BYTES = 1 << 20;
 
-/** Everything that reads a body gives up after silence, and stops when the caller aborts. */
+/** Longest wait for an answer that tells CORS from a broken network. */
+const REACH_TIMEOUT_MS = 5_000;
+
+/** An answer of `fetch`. Each of its reads ends after a silence, and when the caller aborts. */
 export class WebIncoming implements Incoming {
   readonly status: number;
   readonly #response: Response;
-  readonly #watchdog: Watchdog;
-  readonly #silence: number;
-  readonly #settle: (error?: unknown) => unknown;
+  readonly #interruption: Interruption;
+  readonly #silenceMs: number;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  #over = false;
+  #ended = false;
 
-  /** `settle` is called once at the end, and turns an error into the one to be thrown. */
-  constructor(response: Response, watchdog: Watchdog, silence: number, settle: (error?: unknown) => unknown) {
-    // A browser does not show where a redirect leads, but that it is one.
+  constructor(response: Response, interruption: Interruption, silenceMs: number) {
+    // A browser hides where a redirect leads, and its status, but tells that it is one.
     this.status = response.type === "opaqueredirect" ? 302 : response.status;
     this.#response = response;
-    this.#watchdog = watchdog;
-    this.#silence = silence;
-    this.#settle = settle;
+    this.#interruption = interruption;
+    this.#silenceMs = silenceMs;
   }
 
   header(name: string): string | undefined {
@@ -47,7 +46,7 @@ export class WebIncoming implements Incoming {
   }
 
   async read(): Promise<Bytes | undefined> {
-    if (this.#over) return undefined;
+    if (this.#ended) return undefined;
     this.#reader ??= this.#response.body?.getReader();
     return this.#guard(async () => {
       const { done, value } = (await this.#reader?.read()) ?? { done: true };
@@ -57,10 +56,9 @@ export class WebIncoming implements Incoming {
   }
 
   async drain(sink: (chunk: Uint8Array) => void): Promise<void> {
-    // Bytes that the runtime decodes may be many more than were announced.
-    const encoded = (this.header("content-encoding") ?? "identity") !== "identity";
-    const size = encoded ? Infinity : Number(this.header("content-length") ?? Infinity);
-    if (size <= WHOLE && this.#reader === undefined && !this.#over) {
+    // Bytes that the runtime decodes may be many more than the header announces.
+    const isEncoded = (this.header("content-encoding") ?? "identity") !== "identity";
+    if (!isEncoded && this.#announced() <= MAX_WHOLE_BYTES && this.#reader === undefined && !this.#ended) {
       const all = await this.#guard(() => this.#response.arrayBuffer());
       this.#end();
       sink(new Uint8Array(all));
@@ -70,80 +68,70 @@ export class WebIncoming implements Incoming {
   }
 
   cancel(): void {
-    if (this.#over) return;
-    const cheap = this.#reader === undefined && Number(this.header("content-length") ?? Infinity) <= CHEAP_REST;
-    const rest = cheap
+    if (this.#ended) return;
+    const isCheap = this.#reader === undefined && this.#announced() <= CHEAP_REST_BYTES;
+    const rest = isCheap
       ? this.#guard(() => this.#response.arrayBuffer())
       : (this.#reader?.cancel() ?? this.#response.body?.cancel());
     void Promise.resolve(rest).then(
       () => this.#end(),
       () => this.#end(),
     );
-    this.#over = true;
+    this.#ended = true;
+  }
+
+  #announced(): number {
+    return Number(this.header("content-length") ?? Infinity);
   }
 
   #end(error?: unknown): unknown {
-    this.#over = true;
-    this.#watchdog.stop();
-    return this.#settle(error);
+    this.#ended = true;
+    return this.#interruption.settle(error);
   }
 
   async #guard<T>(step: () => Promise<T>): Promise<T> {
-    this.#watchdog.arm(this.#silence);
+    const { watchdog } = this.#interruption;
+    watchdog.arm(this.#silenceMs);
     try {
       return await step();
     } catch (error) {
       throw this.#end(error);
     } finally {
-      this.#watchdog.stop();
+      watchdog.stop();
     }
   }
 }
 
-/** An abort of ours: the caller's, or silence. `settle` removes the listener and tells what an error really was. */
-export function interruption(signal: AbortSignal | undefined) {
-  const controller = new AbortController();
-  const watchdog = new Watchdog(() => controller.abort(new Silence("no bytes for too long")));
-  const leave = onAbort(signal, () => controller.abort(signal?.reason));
-  const settle = (error?: unknown): unknown => {
-    watchdog.stop();
-    leave();
-    // The transports wrap an abort in errors of their own.
-    return controller.signal.aborted ? controller.signal.reason : error;
-  };
-  return { signal: controller.signal, watchdog, settle };
-}
-
-/** The transport over `fetch`. `custom` takes the place of the global one, which is read at each call. */
+/** Returns a transport over `fetch`. `custom` takes the place of the global one, which is read at each call. */
 export function fetchSend(custom?: FetchLike): Send {
-  const send: Send = async ({ method, url, headers, body, signal, headersTimeout, silence }) => {
-    const { signal: inner, watchdog, settle } = interruption(signal);
-    const size = body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.size;
-    // What is sent cannot be seen here, so an upload gets the time that a slow line needs.
-    watchdog.arm(headersTimeout + allowance(size));
-    // The length is the runtime's to send: pages may not set it, and all of them send that of the body.
+  const send: Send = async ({ method, url, headers, body, signal, headersTimeoutMs, silenceMs }) => {
+    const interruption = interruptible(signal);
+    const size = sizeOf(body);
+    // `fetch` does not tell of the bytes that go out, so an upload gets the time that a slow line needs.
+    interruption.watchdog.arm(headersTimeoutMs + uploadTimeMs(size));
+    // The runtime sends the length of the body by itself, and a page may not set it.
     const { "content-length": _, ...rest } = headers;
-    const init: RequestInit = { method, headers: rest, redirect: "manual", signal: inner };
+    const init: RequestInit = { method, headers: rest, redirect: "manual", signal: interruption.signal };
     // Deno sends an empty Blob in chunks, without the length that was signed.
     if (body !== undefined) init.body = size === 0 ? new Uint8Array(0) : (body as BodyInit);
-    // workerd refuses the field, and other runtimes have no HTTP cache. With it each POST to a handler elsewhere would be
-    // preflighted anew.
+    // Only browsers have an HTTP cache, and workerd refuses the field. A POST does without it, since it would cause a
+    // preflight of each request to a handler on another origin.
     if (method !== "POST" && isBrowser()) init.cache = "no-store";
     try {
       const response = await (custom ?? globalThis.fetch)(url, init);
-      // A body that nobody reads gives its connection back in the end.
-      watchdog.arm(silence);
-      return new WebIncoming(response, watchdog, silence, settle);
+      // An answer that nobody reads gives its connection back after the silence.
+      interruption.watchdog.arm(silenceMs);
+      return new WebIncoming(response, interruption, silenceMs);
     } catch (error) {
-      throw settle(error);
+      throw interruption.settle(error);
     }
   };
   send.reaches = async (url) => {
     const { origin } = new URL(url);
     if (origin === globalThis.location?.origin || globalThis.navigator?.onLine === false) return false;
     try {
-      const init: RequestInit = { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5_000) };
-      await (custom ?? globalThis.fetch)(`${origin}/`, init);
+      const signal = AbortSignal.timeout(REACH_TIMEOUT_MS);
+      await (custom ?? globalThis.fetch)(`${origin}/`, { mode: "no-cors", cache: "no-store", signal });
       return true;
     } catch {
       return false;

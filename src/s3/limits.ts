@@ -14,3 +14,6 @@ export const MAX_PARTS = 10_000;
 
 /** Longest life of a presigned request: 7 days. */
 export const MAX_SIGNED_SECONDS = 604_800;
+
+/** Number of objects that one request deletes. */
+export const MAX_DELETED_OBJECTS = 1_000;

@@ -1,12 +1,11 @@
 /** The transport of Node: `node:http` with an agent that keeps connections, at half the cost of `fetch`. */
 import { onAbort } from "../base/abort.js";
-import { Silence } from "./refusal.js";
-import { Watchdog } from "./retry.js";
 import { nodeBuiltin } from "../base/runtime.js";
-import { CHEAP_REST } from "./fetch-transport.js";
+import type { Bytes } from "../types.js";
+import { CHEAP_REST_BYTES } from "./fetch-transport.js";
 import { metadataName } from "./header-names.js";
 import type { Incoming, Outgoing, Send } from "./transport.js";
-import type { Bytes } from "../types.js";
+import { Silence, Watchdog, type Interruption } from "./watchdog.js";
 
 type Listener = (...args: any[]) => void;
 
@@ -16,7 +15,7 @@ interface Emitter {
   removeListener(event: string, listener: Listener): this;
 }
 
-/** As much of `http.IncomingMessage` as is used here. */
+/** The part of `http.IncomingMessage` that is used. */
 export interface NodeMessage extends Emitter {
   statusCode?: number | undefined;
   headers: Record<string, string | string[] | undefined>;
@@ -42,54 +41,53 @@ interface NodeHttp {
   request(options: object): NodeRequest;
 }
 
-/** Sockets to one host. More requests than these wait their turn, and no time-out counts until then. */
+/** Sockets to one host. Further requests wait their turn, and their time-outs begin then. */
 const MAX_SOCKETS = 128;
 
-/** An idle socket is closed by us before most servers do, so that requests seldom meet a closed one. Milliseconds. */
-const IDLE = 15_000;
+/** An idle socket is closed before most servers close theirs, so that requests seldom meet a closed one. */
+const IDLE_TIMEOUT_MS = 15_000;
 
-/** Large bodies are written in pieces of this size, so that progress shows. */
-const PIECE = 1 << 18;
+/** Large bodies are written in pieces of this size, so that the watchdog sees them move. */
+const PIECE_BYTES = 1 << 18;
 
-/** What waits for a slow reader before the socket is paused. */
-const HIGH_WATER = 1 << 19;
+/** A slow reader may have this much waiting before the socket is paused. */
+const MAX_QUEUED_BYTES = 1 << 19;
+
+/** Tells whether the answer to a request has no body, whatever its headers say (RFC 9110, section 6.4.1). */
+export function isBodyless(method: string, status: number | undefined): boolean {
+  return method === "HEAD" || status === 204 || status === 304;
+}
+
+/** Settings of the reader of an answer. */
+export interface NodeReading {
+  interruption: Interruption;
+  silenceMs: number;
+  bodyless: boolean;
+}
 
 export class NodeIncoming implements Incoming {
   readonly status: number;
   readonly #message: NodeMessage;
-  readonly #bodyless: boolean;
-  readonly #silence: number;
-  readonly #watchdog: Watchdog;
-  readonly #settle: (error?: unknown) => unknown;
+  readonly #headers: NodeMessage["headers"];
+  readonly #reading: NodeReading;
   #sink: ((chunk: Uint8Array) => void) | undefined;
   #wake: (() => void) | undefined;
   #queue: Uint8Array[] = [];
-  #queued = 0;
+  #queuedBytes = 0;
   #flowing = false;
-  #over = false;
+  #ended = false;
   #error: unknown;
 
-  constructor(
-    message: NodeMessage,
-    bodyless: boolean,
-    silence: number,
-    watchdog: Watchdog,
-    settle: (error?: unknown) => unknown,
-    headers = message.headers,
-  ) {
+  /** @param headers Names in lower case, where they are not the message's own. */
+  constructor(message: NodeMessage, reading: NodeReading, headers = message.headers) {
     this.status = message.statusCode ?? 0;
     this.#message = message;
-    this.#bodyless = bodyless;
-    this.#silence = silence;
-    this.#watchdog = watchdog;
-    this.#settle = settle;
+    this.#reading = reading;
     this.#headers = headers;
     message.on("error", (error: Error) => this.#end(error));
     message.on("end", () => this.#end());
     message.on("close", () => this.#end(new Error("the connection was closed")));
   }
-
-  readonly #headers: NodeMessage["headers"];
 
   header(name: string): string | undefined {
     const value = this.#headers[name];
@@ -108,15 +106,15 @@ export class NodeIncoming implements Incoming {
   async read(): Promise<Bytes | undefined> {
     this.#flow((chunk) => {
       this.#queue.push(chunk);
-      this.#queued += chunk.byteLength;
-      if (this.#queued >= HIGH_WATER) this.#message.pause();
+      this.#queuedBytes += chunk.byteLength;
+      if (this.#queuedBytes >= MAX_QUEUED_BYTES) this.#message.pause();
     });
-    if (this.#queue.length === 0 && !this.#over) await this.#wait();
+    if (this.#queue.length === 0 && !this.#ended) await this.#wait();
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
-      const full = this.#queued >= HIGH_WATER;
-      this.#queued -= chunk.byteLength;
-      if (full && this.#queued < HIGH_WATER) this.#message.resume();
+      const wasFull = this.#queuedBytes >= MAX_QUEUED_BYTES;
+      this.#queuedBytes -= chunk.byteLength;
+      if (wasFull && this.#queuedBytes < MAX_QUEUED_BYTES) this.#message.resume();
       return new Uint8Array(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength);
     }
     if (this.#error !== undefined) throw this.#error;
@@ -125,62 +123,64 @@ export class NodeIncoming implements Incoming {
 
   async drain(sink: (chunk: Uint8Array) => void): Promise<void> {
     for (const chunk of this.#queue.splice(0)) sink(chunk);
-    let failed: unknown;
-    const careful = (chunk: Uint8Array) => {
+    let sinkError: unknown;
+    const guardedSink = (chunk: Uint8Array) => {
       try {
         sink(chunk);
       } catch (error) {
-        failed = error;
+        sinkError = error;
         this.#sink = () => {};
         this.#message.destroy();
       }
     };
     this.#sink = undefined;
-    this.#flow(careful);
+    this.#flow(guardedSink);
     if (this.#flowing) this.#message.resume();
-    while (!this.#over) await this.#wait();
-    if (failed !== undefined) throw failed;
+    while (!this.#ended) await this.#wait();
+    if (sinkError !== undefined) throw sinkError;
     if (this.#error !== undefined) throw this.#error;
   }
 
   cancel(): void {
-    if (this.#over) return;
+    if (this.#ended) return;
     this.#queue = [];
     this.#sink = () => {};
-    const rest = this.#bodyless ? 0 : Number(this.header("content-length") ?? Infinity);
-    if (this.#flowing || rest > CHEAP_REST) {
+    const { bodyless, interruption, silenceMs } = this.#reading;
+    const restBytes = bodyless ? 0 : Number(this.header("content-length") ?? Infinity);
+    if (this.#flowing || restBytes > CHEAP_REST_BYTES) {
       this.#message.destroy();
     } else {
-      // Reading the rest keeps the connection; a server that never sends it loses it after the silence.
+      // Reading the rest keeps the connection. A server that never sends the rest loses the connection after the silence.
       this.#flow(this.#sink);
-      this.#watchdog.arm(this.#silence);
+      interruption.watchdog.arm(silenceMs);
     }
   }
 
   #flow(sink: (chunk: Uint8Array) => void): void {
     this.#sink ??= sink;
-    if (this.#flowing || this.#over) return;
+    if (this.#flowing || this.#ended) return;
     this.#flowing = true;
-    this.#watchdog.stop();
+    const { watchdog } = this.#reading.interruption;
+    watchdog.stop();
     this.#message.on("data", (chunk: Uint8Array) => {
-      this.#watchdog.touch();
+      watchdog.touch();
       this.#sink!(chunk);
       if (this.#queue.length > 0) this.#wake?.();
     });
   }
 
   async #wait(): Promise<void> {
-    this.#watchdog.arm(this.#silence);
+    const { interruption, silenceMs } = this.#reading;
+    interruption.watchdog.arm(silenceMs);
     await new Promise<void>((resolve) => (this.#wake = resolve));
     this.#wake = undefined;
-    this.#watchdog.stop();
+    interruption.watchdog.stop();
   }
 
   #end(error?: unknown): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#watchdog.stop();
-    this.#error = this.#settle(error);
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = this.#reading.interruption.settle(error);
     this.#wake?.();
   }
 }
@@ -191,92 +191,112 @@ export interface NodeSend {
   close(): void;
 }
 
-/** Undefined where there is no `node:http`. */
+/** Returns a transport with connections of its own; undefined where there is no `node:http`. */
 export function nodeSend(): NodeSend | undefined {
   const http = nodeBuiltin<NodeHttp>("node:http");
   if (http === undefined) return undefined;
-  let secure: NodeHttp | undefined;
-  const agents = new Map<NodeHttp, NodeAgent>();
-  let origin = "";
-  let target: object = {};
-
-  function targetOf(url: string, slash: number): object {
-    const next = url.slice(0, slash);
-    if (next !== origin) {
-      const { protocol, hostname, port } = new URL(next);
-      const lib = protocol === "https:" ? (secure ??= nodeBuiltin<NodeHttp>("node:https")!) : http!;
-      let agent = agents.get(lib);
-      if (agent === undefined) {
-        agent = new lib.Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS, timeout: IDLE });
-        agents.set(lib, agent);
-      }
-      origin = next;
-      target = {
-        protocol,
-        hostname: hostname.replace(/^\[|\]$/g, ""),
-        agent,
-        ...(port !== "" && { port: Number(port) }),
-      };
-    }
-    return target;
-  }
-
-  async function send(request: Outgoing): Promise<Incoming> {
-    const { method, url, headers, signal, body } = request;
-    signal?.throwIfAborted();
-    const bytes = body === undefined || body instanceof Uint8Array ? body : new Uint8Array(await body.arrayBuffer());
-    const slash = url.indexOf("/", 8);
-    const options = { ...targetOf(url, slash), method, path: url.slice(slash), headers };
-    const lib = url.startsWith("https:") ? secure! : http!;
-    return new Promise((resolve, reject) => {
-      const outgoing = lib.request(options);
-      let broken: unknown;
-      let incoming: NodeMessage | undefined;
-      const stop = (reason: unknown) => {
-        broken ??= reason;
-        (incoming ?? outgoing).destroy(reason instanceof Error ? reason : new Error("aborted"));
-      };
-      const watchdog = new Watchdog(() => stop(new Silence(incoming === undefined ? "no headers" : "no bytes")));
-      const leave = onAbort(signal, () => stop(signal!.reason));
-      const settle = (error?: unknown) => {
-        watchdog.stop();
-        leave();
-        return error === undefined ? undefined : (broken ?? error);
-      };
-      outgoing.on("error", (error: Error) => reject(settle(error)));
-      outgoing.on("response", (message: NodeMessage) => {
-        incoming = message;
-        // A body that nobody reads gives its connection back in the end.
-        watchdog.arm(request.silence);
-        const { statusCode } = message;
-        // Who is refused before all is sent need not send the rest.
-        message.once("end", () => outgoing.writableFinished || outgoing.destroy());
-        const bodyless = method === "HEAD" || statusCode === 204 || statusCode === 304;
-        resolve(new NodeIncoming(message, bodyless, request.silence, watchdog, settle));
-      });
-      const large = bytes !== undefined && bytes.byteLength > PIECE;
-      // Waiting for a free socket is not the store's silence. The last bytes of a large body may sit in the kernel.
-      outgoing.once("socket", () => watchdog.arm(large ? request.silence : request.headersTimeout));
-      if (large) writePieces(outgoing, bytes, watchdog);
-      else outgoing.end(bytes);
-    });
-  }
-
+  const connections = new Connections(http);
   return {
-    send,
-    close() {
-      for (const agent of agents.values()) agent.destroy();
+    async send(request) {
+      request.signal?.throwIfAborted();
+      const { body } = request;
+      const bytes = body === undefined || body instanceof Uint8Array ? body : new Uint8Array(await body.arrayBuffer());
+      return exchange(connections.begin(request), request, bytes);
     },
+    close: () => connections.close(),
   };
 }
 
-function writePieces(outgoing: NodeRequest, bytes: Uint8Array, watchdog: Watchdog): void {
+/** The connections to the servers of one store. They are one server nearly always, so the last one is kept parsed. */
+class Connections {
+  readonly #http: NodeHttp;
+  readonly #agents = new Map<NodeHttp, NodeAgent>();
+  #origin = "";
+  #module: NodeHttp;
+  #target: object = {};
+
+  constructor(http: NodeHttp) {
+    this.#http = http;
+    this.#module = http;
+  }
+
+  begin({ method, url, headers }: Outgoing): NodeRequest {
+    const slash = url.indexOf("/", 8);
+    const origin = url.slice(0, slash);
+    if (origin !== this.#origin) this.#resolve(origin);
+    return this.#module.request({ ...this.#target, method, path: url.slice(slash), headers });
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+  }
+
+  #resolve(origin: string): void {
+    const { protocol, hostname, port } = new URL(origin);
+    const module = protocol === "https:" ? nodeBuiltin<NodeHttp>("node:https")! : this.#http;
+    this.#origin = origin;
+    this.#module = module;
+    this.#target = {
+      protocol,
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      agent: this.#agentOf(module),
+      ...(port !== "" && { port: Number(port) }),
+    };
+  }
+
+  #agentOf(module: NodeHttp): NodeAgent {
+    let agent = this.#agents.get(module);
+    if (agent === undefined) {
+      const limits = { maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS, timeout: IDLE_TIMEOUT_MS };
+      agent = new module.Agent({ keepAlive: true, ...limits });
+      this.#agents.set(module, agent);
+    }
+    return agent;
+  }
+}
+
+/** Sends the body of a request that has begun, and resolves to its answer once the headers are there. */
+function exchange(outgoing: NodeRequest, request: Outgoing, body: Uint8Array | undefined): Promise<Incoming> {
+  const { method, signal, headersTimeoutMs, silenceMs } = request;
+  return new Promise((resolve, reject) => {
+    let incoming: NodeMessage | undefined;
+    let interruptedBy: unknown;
+    const interrupt = (reason: unknown) => {
+      interruptedBy ??= reason;
+      (incoming ?? outgoing).destroy(reason instanceof Error ? reason : new Error("aborted"));
+    };
+    const watchdog = new Watchdog(() => interrupt(new Silence(incoming === undefined ? "no headers" : "no bytes")));
+    const leave = onAbort(signal, () => interrupt(signal!.reason));
+    const settle = (error?: unknown) => {
+      watchdog.stop();
+      leave();
+      return error === undefined ? undefined : (interruptedBy ?? error);
+    };
+    outgoing.on("error", (error: Error) => reject(settle(error)));
+    outgoing.on("response", (message: NodeMessage) => {
+      incoming = message;
+      // An answer that nobody reads gives its connection back after the silence.
+      watchdog.arm(silenceMs);
+      // A request that is refused before all of it was sent need not send the rest.
+      message.once("end", () => outgoing.writableFinished || outgoing.destroy());
+      const bodyless = isBodyless(method, message.statusCode);
+      resolve(new NodeIncoming(message, { interruption: { watchdog, settle }, silenceMs, bodyless }));
+    });
+    const isLarge = body !== undefined && body.byteLength > PIECE_BYTES;
+    // The wait for a free socket is not the store's silence. The last bytes of a large body may still sit in the kernel.
+    outgoing.once("socket", () => watchdog.arm(isLarge ? silenceMs : headersTimeoutMs));
+    if (isLarge) writePieces(outgoing, body, watchdog);
+    else outgoing.end(body);
+  });
+}
+
+function writePieces(outgoing: NodeRequest, body: Uint8Array, watchdog: Watchdog): void {
   let offset = 0;
-  const next = () => {
+  const writeNext = () => {
     watchdog.touch();
-    const piece = bytes.subarray(offset, (offset += PIECE));
-    if (offset >= bytes.byteLength) outgoing.end(piece);
-    else outgoing.write(piece, next);
+    const piece = body.subarray(offset, (offset += PIECE_BYTES));
+    if (offset >= body.byteLength) outgoing.end(piece);
+    else outgoing.write(piece, writeNext);
   };
-  next();
+  writeNext();
 }

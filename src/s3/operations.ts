@@ -1,32 +1,31 @@
-/** What is asked of one object, and how each operation becomes a request to be signed. */
+/** Operations on one object, and the request that each of them becomes before it is signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
 import { metadataHeader } from "./header-names.js";
-import type { ObjectHead } from "../types.js";
-import type { SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
+import type { ObjectHead, SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
 
-/** What a write stores beside the bytes. */
+/** Fields that a write stores beside the bytes. */
 export interface WriteFields {
   contentType: string;
   metadata: Record<string, string>;
   cacheControl?: string | undefined;
-  /** Bytes of the whole object, where known. */
+  /** Bytes of the whole object, where they are known. */
   size?: number | undefined;
 }
 
-/** A write in the words of the presign protocol, for a handler that makes the metadata itself. */
+/** An entry in the words of the presign protocol, for a handler that makes the metadata itself. */
 export interface RequestedEntry {
   codec?: string;
   compressed?: boolean;
   /** Base64 SHA-256 of function name and arguments. */
   keyHash?: string;
-  /** Seconds; absent: never expires. */
+  /** Seconds. An entry without it never expires. */
   ttl?: number;
 }
 
 export interface PutOperation extends WriteFields, WriteCondition {
   op: "put";
   key: string;
-  /** Takes the place of `metadata` where a presign handler makes that. */
+  /** Takes the place of `metadata` where a presign handler makes the metadata. */
   requested?: RequestedEntry | undefined;
   /** Base64 SHA-256 of the body. */
   sha256?: string | undefined;
@@ -42,16 +41,16 @@ export interface DeleteOperation {
 export interface ReadOperation {
   op: "get" | "head";
   key: string;
-  /** get: the answer says that it is gzip, which the stored object does not. */
+  /** For `get`: asks for an answer that says that it is gzip, which the stored object does not. */
   compressed?: true | undefined;
 }
 
-/** `Range` and `If-None-Match` of a read are sent unsigned, so that one grant serves them all. */
+/** An operation. `Range` and `If-None-Match` of a read are no part of it: they are sent unsigned, so that one grant serves all reads. */
 export type Operation = ReadOperation | PutOperation | DeleteOperation;
 
-/** One multipart upload, whoever signs it. */
+/** One multipart upload: the requests of it, by whichever side signs them. */
 export interface MultipartUpload {
-  /** The id of the new upload. */
+  /** Begins the upload, and resolves to its id. */
   create(signal: AbortSignal | undefined): Promise<string>;
   signPart(uploadId: string, partNumber: number, size: number, renew: boolean): Promise<SignedRequest>;
   complete(
@@ -63,17 +62,21 @@ export interface MultipartUpload {
   abort(uploadId: string): Promise<void>;
 }
 
-/** A read whose answer is plain for browsers and `curl`, which know nothing of entries: they undo gzip that it names. */
+/**
+ * Returns a read for browsers and `curl`, which know nothing of entries: its answer names the gzip of a compressed entry,
+ * so that they undo it.
+ */
 export function plainRead(key: string, head: ObjectHead | undefined): ReadOperation & { op: "get" } {
   return { op: "get", key, compressed: head?.metadata["compressed"] === "true" || undefined };
 }
 
-/** What is asked of a write's target, without what is not. */
-export function conditionOf(of: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }): WriteCondition {
-  const { ifMatch, ifNoneMatch } = of;
+/** Returns the condition among other fields, without members that are undefined. */
+export function conditionOf(fields: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }): WriteCondition {
+  const { ifMatch, ifNoneMatch } = fields;
   return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
 }
 
+/** Returns the headers of a condition (RFC 9110, section 13). */
 export function conditionHeaders(condition: {
   ifMatch?: string | undefined;
   ifNoneMatch?: string | undefined;
@@ -84,10 +87,14 @@ export function conditionHeaders(condition: {
   };
 }
 
-/** The headers that give an object its type and metadata: of a PUT, and of the request that creates an upload. */
+/**
+ * Returns the headers that give an object its type and metadata: those of a PUT, and of the request that begins an upload.
+ *
+ * @throws TypeError for text that cannot stand in a header
+ */
 export function fieldHeaders(fields: WriteFields): Record<string, string> {
   const headers: Record<string, string> = { "content-type": fields.contentType };
-  // The marker says that there is metadata of ours; an object without it must not carry the marker.
+  // The marker says that the object has metadata of ours. An object without such metadata must not carry it.
   const control = fields.metadata["entry"] === undefined ? fields.cacheControl : cacheControl(fields.cacheControl);
   if (control !== undefined) headers["cache-control"] = control;
   for (const [name, value] of Object.entries(fields.metadata)) headers[metadataHeader(name)] = value;
@@ -95,13 +102,14 @@ export function fieldHeaders(fields: WriteFields): Record<string, string> {
   return headers;
 }
 
+/** @throws TypeError for a key that is none */
 export function toRequest(operation: Operation): SignableRequest {
   const { key } = operation;
   // An empty key would be the bucket itself.
   if (typeof key !== "string" || key === "") throw new TypeError("key must be a non-empty string");
   switch (operation.op) {
     case "get":
-      // Whatever Content-Encoding somebody gave the object, the bytes arrive as they are stored.
+      // With `identity` the bytes arrive as they are stored, also where somebody gave the object a Content-Encoding.
       return { method: "GET", key, query: { "response-content-encoding": operation.compressed ? "gzip" : "identity" } };
     case "head":
       return { method: "HEAD", key };

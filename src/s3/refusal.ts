@@ -1,104 +1,40 @@
-/** What answers of a store, and failures of the network, mean: one table from S3's codes to ours, with what to do. */
-import { BucketCacheError, type ErrorCode, type ErrorDetails, type RetryHint } from "../errors.js";
+/**
+ * The meaning of a store's refusals: one table from S3's codes to ours, with advice.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ */
+import { isBucketCacheError, type BucketCacheError, type ErrorCode, type RetryHint } from "../errors.js";
+import { failure, type Purpose } from "./failure.js";
 import type { Incoming } from "./transport.js";
-import { XML_ENTITIES } from "./xml-text.js";
+import { findText } from "./xml-text.js";
 
-/** An XML error is a few hundred bytes; whatever is longer is not read. */
+/** An XML error has a few hundred bytes. A longer one is read up to here. */
 const MAX_ERROR_BYTES = 65_536;
 
-/** What the caller was doing: for the permission that the message names, and for the key that the error carries. */
-export interface Purpose {
-  store: string;
-  key?: string | undefined;
-  /** The IAM action. */
-  action: string;
-}
-
-/** Signatures, credentials and tokens never leave through an error. */
-export function redact(text: string): string {
-  return text.replace(
-    /(x-amz-(?:signature|credential|security-token)|authorization)(["']?\s*[=:]\s*)[^&\s"'<>)]+/gi,
-    "$1$2…",
-  );
-}
-
-/** Some runtimes put the whole URL into their errors: what is kept of a cause is its text, redacted. */
-function safeCause(cause: unknown): Error {
-  const {
-    name,
-    message,
-    code,
-    cause: inner,
-  } = cause as { name?: string; message?: string; code?: unknown; cause?: unknown };
-  const safe = new Error(
-    redact(String(message ?? cause)),
-    inner === undefined ? undefined : { cause: safeCause(inner) },
-  );
-  if (typeof name === "string") safe.name = name;
-  return typeof code === "string" ? Object.assign(safe, { code }) : safe;
-}
-
-export function failure(
-  code: ErrorCode,
-  message: string,
-  purpose: Partial<Purpose>,
-  details: Pick<ErrorDetails, "retry" | "status" | "storeCode"> = {},
-  cause?: unknown,
-): BucketCacheError {
-  return new BucketCacheError(code, redact(message), {
-    ...details,
-    key: purpose.key,
-    store: purpose.store,
-    ...(cause !== undefined && { cause: safeCause(cause) }),
-  });
-}
-
-/** Silence for too long, as the transports report it. */
-export class Silence extends Error {}
-
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/;
-
-/** A failure of the transport: no answer, or one that broke off. */
-export function networkFailure(cause: unknown, purpose: Purpose): BucketCacheError {
-  if (cause instanceof BucketCacheError) return cause;
-  if (cause instanceof Silence) {
-    return failure("ERR_TIMEOUT", `${purpose.store} did not answer in time: ${cause.message}`, purpose, {
-      retry: { retryable: true },
-    });
-  }
-  const {
-    message,
-    code,
-    cause: inner,
-  } = cause as { message?: string; code?: unknown; cause?: { message?: string; code?: unknown } };
-  const reason = String(inner?.code ?? code ?? inner?.message ?? message);
-  const certificate = CERTIFICATE.test(reason);
-  return failure(
-    "ERR_UNAVAILABLE",
-    `${purpose.store} cannot be reached: ${reason}${certificate ? "; pass an S3Client that knows the certificate authority as `client`" : ""}`,
-    purpose,
-    { retry: { retryable: !certificate, noAnswer: true } },
-    cause,
-  );
+/** A refusal as the store words it. */
+export interface Refusal {
+  status: number;
+  /** The store's code; empty without a readable body. */
+  code: string;
+  message: string;
 }
 
 type Row = [code: ErrorCode, advice?: string | undefined, retry?: RetryHint];
 
 const RETRY: RetryHint = { retryable: true };
-const RESIGN: RetryHint = { newSignature: true };
-const SECRET =
+const RENEW: RetryHint = { newSignature: true };
+const CHECK_SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
 const CONFLICT = "another write came first";
 
 const BY_CODE: Record<string, Row> = {
   NoSuchBucket: ["ERR_NO_SUCH_BUCKET", "create the bucket, or check name, region and endpoint"],
   InvalidAccessKeyId: ["ERR_CREDENTIALS", "check the access key"],
-  SignatureDoesNotMatch: ["ERR_CREDENTIALS", SECRET],
+  SignatureDoesNotMatch: ["ERR_CREDENTIALS", CHECK_SECRET],
   InvalidToken: ["ERR_CREDENTIALS", "check the session token"],
-  ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RESIGN],
-  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", "set the clock", RESIGN],
-  RequestExpired: ["ERR_CLOCK_SKEW", "set the clock, or get a new grant", RESIGN],
-  // Reads and deletes take it for an answer; a write meets it when what it was to replace is gone.
+  ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
+  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", "set the clock", RENEW],
+  RequestExpired: ["ERR_CLOCK_SKEW", "set the clock, or get a new grant", RENEW],
+  // For reads and deletes this is a result (isAbsent). A write gets it when the object that it was to replace is gone.
   NoSuchKey: ["ERR_CONFLICT", CONFLICT],
   PreconditionFailed: ["ERR_CONFLICT", CONFLICT],
   ConditionalRequestConflict: ["ERR_CONFLICT", CONFLICT, RETRY],
@@ -124,65 +60,102 @@ const BY_STATUS: Record<number, Row> = {
   501: ["ERR_UNSUPPORTED"],
 };
 
-export interface Answer {
-  status: number;
-  /** S3's code, empty without a readable body. */
-  code: string;
-  message: string;
+/** Whether an answer is a success. 304 is one too: the answer to a condition of a read. */
+export function isSuccess(status: number): boolean {
+  return (status >= 200 && status < 300) || status === 304;
 }
 
-/** What an XML error says. Small and forgiving on purpose: it is read everywhere, proxies' HTML pages included. */
-export async function readAnswer(response: Incoming): Promise<Answer> {
+/** Whether the object, or its version, is absent. A bucket that is absent is an error instead. */
+export function isAbsent({ code }: Refusal): boolean {
+  return code === "NoSuchKey" || code === "NoSuchVersion";
+}
+
+/** Whether a HEAD found nothing. Its answer has no body, and so no code. */
+export function isNotFound({ status }: Refusal): boolean {
+  return status === 404;
+}
+
+/** Whether the multipart upload is gone: completed, or aborted. */
+export function isUploadGone({ code }: Refusal): boolean {
+  return code === "NoSuchUpload";
+}
+
+/** Whether the condition of a write did not hold. */
+export function isConditionFailed({ status }: Refusal): boolean {
+  return status === 412;
+}
+
+/** Whether the store does not know the condition of a write. */
+export function isConditionUnknown(error: unknown): boolean {
+  return isBucketCacheError(error) && error.status === 501;
+}
+
+/** Whether a refusal does not say why. The answer to a HEAD that is forbidden never does. */
+export function isUnexplained({ status, code }: Refusal): boolean {
+  return status === 403 && code === "";
+}
+
+/** Reads a refusal. Never fails: an answer that breaks off still has its status. */
+export async function readRefusal(response: Incoming): Promise<Refusal> {
   const chunks: string[] = [];
   const decoder = new TextDecoder();
-  let size = 0;
+  let bytes = 0;
   try {
     for (let chunk; (chunk = await response.read()) !== undefined;) {
-      size += chunk.byteLength;
-      if (size > MAX_ERROR_BYTES) break;
+      bytes += chunk.byteLength;
+      if (bytes > MAX_ERROR_BYTES) break;
       chunks.push(decoder.decode(chunk, { stream: true }));
     }
   } catch {
-    // The status alone has to do.
+    // The beginning of the body, or the status alone, has to do.
   }
   response.cancel();
-  return parseAnswer(response.status, chunks.join(""));
+  return parseRefusal(response.status, chunks.join(""));
 }
 
-export function parseAnswer(status: number, xml: string): Answer {
-  return { status, code: element(xml, "Code"), message: element(xml, "Message") };
+export function parseRefusal(status: number, xml: string): Refusal {
+  return { status, code: findText(xml, "Code"), message: findText(xml, "Message") };
 }
 
-function element(xml: string, name: string): string {
-  const text = new RegExp(`<${name}>([^<]{0,500})`).exec(xml)?.[1] ?? "";
-  return text.replace(/&(\w+);/g, (all, entity: string) => XML_ENTITIES[entity] ?? all);
-}
-
-/** The error that an answer is. `response` gives the headers that matter. */
-export function refusal(answer: Answer, response: Pick<Incoming, "header">, purpose: Purpose): BucketCacheError {
-  const { status, code, message } = answer;
-  const unsigned = status === 403 && /expired|not (?:yet )?valid/i.test(message);
-  let [ours, advice, retry] = BY_CODE[code === "AccessDenied" && unsigned ? "RequestExpired" : code] ??
-    BY_STATUS[status] ?? [status >= 500 ? "ERR_UNAVAILABLE" : "ERR_STORE", undefined, status >= 500 ? RETRY : {}];
+/** Makes the error of a refusal. Takes the region, and the wait that the store asks for, from the headers of the answer. */
+export function refusalError(refusal: Refusal, response: Pick<Incoming, "header">, purpose: Purpose): BucketCacheError {
+  const { status, code, message } = refusal;
+  const [errorCode, tableAdvice, retry] = rowOf(refusal);
+  const afterMs = retryAfterMs(response.header("retry-after"));
   const region = response.header("x-amz-bucket-region");
-  const misplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
-  if (region !== undefined && misplaced) advice = `the bucket is in ${region}: set \`region\``;
-  else if (status < 400) advice = "redirects are not followed: check endpoint and region";
-  else if (ours === "ERR_FORBIDDEN") {
-    advice = `allow ${purpose.action}`;
-    if (purpose.action === "s3:GetObject") advice += ", and s3:ListBucket, without which absent objects answer 403 too";
-  }
-  const afterMs = retryAfter(response.header("retry-after"));
+  const advice = adviceFor(refusal, region, errorCode === "ERR_FORBIDDEN" ? purpose.action : undefined) ?? tableAdvice;
   return failure(
-    ours,
+    errorCode,
     `${purpose.store} answered ${status}${code && ` ${code}`}${message && `: ${message}`}${advice ? ` (${advice})` : ""}`,
     purpose,
     { status, storeCode: code || undefined, retry: { ...retry, ...(afterMs !== undefined && { afterMs }) } },
   );
 }
 
-function retryAfter(value: string | undefined): number | undefined {
+function rowOf({ status, code, message }: Refusal): Row {
+  // A presigned URL whose time is over, or has not come, is `AccessDenied` with these words.
+  const isOutOfTime = code === "AccessDenied" && status === 403 && /expired|not (?:yet )?valid/i.test(message);
+  return (
+    BY_CODE[isOutOfTime ? "RequestExpired" : code] ??
+    BY_STATUS[status] ??
+    (status >= 500 ? ["ERR_UNAVAILABLE", undefined, RETRY] : ["ERR_STORE"])
+  );
+}
+
+/** Returns advice that depends on the request. `forbidden` is the IAM action that the store forbids. */
+function adviceFor({ status, code }: Refusal, region: string | undefined, forbidden: string | undefined) {
+  const isMisplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
+  if (region !== undefined && isMisplaced) return `the bucket is in ${region}: set \`region\``;
+  if (status < 400) return "redirects are not followed: check endpoint and region";
+  if (forbidden === "s3:GetObject") {
+    return `allow ${forbidden}, and s3:ListBucket, without which absent objects answer 403 too`;
+  }
+  return forbidden && `allow ${forbidden}`;
+}
+
+/** Reads `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). */
+function retryAfterMs(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
-  const wait = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
-  return wait > 0 ? wait : undefined;
+  const waitMs = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+  return waitMs > 0 ? waitMs : undefined;
 }

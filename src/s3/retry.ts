@@ -1,105 +1,77 @@
+/** Retries: how often, for how long, and how long apart. */
 import { untilAborted } from "../base/abort.js";
 import { retryHintOf } from "../errors.js";
 
-/** Milliseconds, except `attempts`. */
+/** Limits of one call and of its attempts. */
 export interface Limits {
+  /** Number of attempts, the first included. */
   attempts: number;
-  /** Per attempt, from the connection to the headers of the answer. */
-  headers: number;
-  /** Per attempt, without a byte in either direction. */
-  silence: number;
-  /** No attempt begins so long after the first. Large uploads get the time on top that a slow line needs. */
-  budget: number;
-  /** The longest first wait; it doubles with each attempt. */
-  delay: number;
+  /** Longest wait of an attempt from the connection to the headers of the answer. */
+  headersMs: number;
+  /** Longest wait of an attempt without a byte in either direction. */
+  silenceMs: number;
+  /** No attempt begins this long after the first. Large uploads get the time on top that a slow line needs. */
+  budgetMs: number;
+  /** Longest wait before the second attempt; it doubles with each further one. */
+  delayMs: number;
 }
 
-export const LIMITS: Readonly<Limits> = { attempts: 3, headers: 10_000, silence: 60_000, budget: 60_000, delay: 200 };
+export const LIMITS: Readonly<Limits> = {
+  attempts: 3,
+  headersMs: 10_000,
+  silenceMs: 60_000,
+  budgetMs: 60_000,
+  delayMs: 200,
+};
 
-/** More than this is not waited because a store asks for it. */
-const LONGEST_WAIT = 10_000;
+/** A store that asks for a longer wait than this is asked again sooner. */
+const MAX_WAIT_MS = 10_000;
 
-/** The slowest line that counts as one, in bytes a millisecond. */
-const SLOWEST = 32;
+/** The slowest line that an upload must get through. */
+const SLOWEST_BYTES_PER_MS = 32;
 
-/** How much longer a body of this size may take. */
-export function allowance(size: number): number {
-  return size / SLOWEST;
-}
-
-/** Runs until it succeeds, fails for good, or the limits are reached. `run` is told whether it ran before. */
-export async function withRetries<T>(
-  run: (again: boolean) => Promise<T>,
-  limits: Readonly<Limits>,
-  signal: AbortSignal | undefined,
-  size = 0,
-): Promise<T> {
-  const last = Date.now() + limits.budget + allowance(size);
-  for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
-    try {
-      return await run(attempt > 1);
-    } catch (error) {
-      if (signal?.aborted === true) throw signal.reason;
-      const { retryable, afterMs } = retryHintOf(error);
-      // Full jitter: callers that failed together do not come back together.
-      const wait = Math.max(Math.random() * limits.delay * 2 ** (attempt - 1), Math.min(afterMs ?? 0, LONGEST_WAIT));
-      if (retryable !== true || attempt >= limits.attempts || Date.now() + wait > last) throw error;
-      await pause(wait, signal);
-    }
-  }
+/** Returns the time in milliseconds that a body of this size may take on a slow line. */
+export function uploadTimeMs(bodyBytes: number): number {
+  return bodyBytes / SLOWEST_BYTES_PER_MS;
 }
 
 /**
- * Waits. The timer holds the process, as a request would: somebody waits for the attempt that follows.
+ * Runs an attempt until one succeeds, one fails for good, or the limits are reached.
  *
- * @throws the signal's reason.
+ * @param attempt Receives true when an earlier attempt may have reached the store.
+ * @throws the error of the last attempt, or the signal's reason
  */
-export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return untilAborted(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
-}
-
-/** Calls back after silence. One timer for many bytes: bytes move only the deadline. It never holds the process. */
-export class Watchdog {
-  #timer: unknown;
-  #limit = 0;
-  #deadline = 0;
-  readonly #bark: () => void;
-
-  constructor(bark: () => void) {
-    this.#bark = bark;
-  }
-
-  /** Counts from now. */
-  arm(limit: number): void {
-    this.#limit = limit;
-    this.touch();
-    if (this.#timer === undefined) this.#wait(limit);
-    else if (this.#due > this.#deadline) {
-      clearTimeout(this.#timer as number);
-      this.#wait(limit);
+export async function withRetries<T>(
+  attempt: (again: boolean) => Promise<T>,
+  limits: Readonly<Limits>,
+  signal: AbortSignal | undefined,
+  bodyBytes = 0,
+): Promise<T> {
+  const lastStart = Date.now() + limits.budgetMs + uploadTimeMs(bodyBytes);
+  for (let count = 1; ; count++) {
+    signal?.throwIfAborted();
+    try {
+      return await attempt(count > 1);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { retryable, afterMs = 0 } = retryHintOf(error);
+      const waitMs = Math.max(backoffMs(limits, count), Math.min(afterMs, MAX_WAIT_MS));
+      if (retryable !== true || count >= limits.attempts || Date.now() + waitMs > lastStart) throw error;
+      await pause(waitMs, signal);
     }
   }
+}
 
-  touch(): void {
-    this.#deadline = Date.now() + this.#limit;
-  }
+/** Returns a random wait after this many failures, so that callers that failed together do not come back together. */
+export function backoffMs(limits: Readonly<Limits>, failures: number): number {
+  return Math.random() * limits.delayMs * 2 ** (failures - 1);
+}
 
-  stop(): void {
-    clearTimeout(this.#timer as number);
-    this.#timer = undefined;
-  }
-
-  #due = 0;
-
-  #wait(milliseconds: number): void {
-    this.#due = Date.now() + milliseconds;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      const left = this.#deadline - Date.now();
-      if (left > 0) this.#wait(left);
-      else this.#bark();
-    }, milliseconds);
-    (this.#timer as { unref?: () => void }).unref?.();
-  }
+/**
+ * Waits. The timer keeps the process alive, as a request would, since somebody waits for the attempt that follows.
+ *
+ * @throws the signal's reason
+ */
+export function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+  return untilAborted(new Promise((resolve) => setTimeout(resolve, delayMs)), signal);
 }

@@ -1,127 +1,45 @@
-/** Uploads in parts: what is larger than one part, or a stream whose length nobody knows. */
+/** One multipart upload: the parts, several at once, all or nothing. */
 import { onAbort, untilAborted } from "../base/abort.js";
-import type { UploadedPart, WriteCondition } from "../types.js";
-import type { MultipartUpload } from "./operations.js";
-import { failure, type Purpose } from "./refusal.js";
-import { perform, type Plane } from "./perform.js";
-import { isBrowser } from "../base/runtime.js";
-import type { Begun } from "./first-part.js";
-import type { Progress } from "../types.js";
+import type { PutOptions, UploadedPart, WrittenObject } from "../types.js";
+import type { MultipartUpload, PutOperation } from "./operations.js";
+import type { Part, PartSource } from "./part-source.js";
+import type { ObjectWriter } from "./write-object.js";
 
-export interface UploadOptions {
-  key: string;
-  /** Bytes of each part but the last: R2 wants them equal. */
-  partSize: number;
-  maxParts: number;
-  condition: WriteCondition;
-  signal: AbortSignal | undefined;
-  onProgress: ((progress: Progress) => void) | undefined;
-  total: number | undefined;
-}
+const DEFAULT_CONCURRENCY = 4;
 
-interface Part {
-  body: Uint8Array | Blob;
-  size: number;
-  /** Called when the body is no longer needed. */
-  release(): void;
-}
-
-/** Parts one after the other; undefined at the end. */
-interface Parts {
-  next(): Promise<Part | undefined>;
-  cancel(reason: unknown): void;
-}
-
-const PARALLEL = 4;
-
-/** How long an upload that nobody wants any more is given to begin, so that it can be removed. Milliseconds. */
-const LAST_ANSWER = 1_000;
+/** Longest wait for the id of an upload that nobody wants any more. Without the id it cannot be removed. */
+const CREATION_GRACE_MS = 1_000;
 
 /**
- * Uploads all or nothing. When the source fails, the signal aborts or the store refuses, the parts in flight are
- * stopped and waited for, and the upload is aborted, before the promise rejects.
+ * Uploads all parts, or nothing. When the source fails, the signal aborts or the store refuses, the parts in flight are
+ * stopped and waited for, and the upload is removed, before the promise rejects.
  */
 export async function uploadParts(
-  plane: Plane,
-  upload: MultipartUpload,
-  source: Uint8Array | Blob | Begun,
-  options: UploadOptions,
-): Promise<{ etag: string }> {
-  const { key, partSize, condition, signal, onProgress, total } = options;
-  const purpose: Purpose = { store: plane.name, key, action: "s3:PutObject" };
-  const parts = "reader" in source ? partsOfStream(source, partSize) : partsOfBytes(source, partSize);
-  const stop = new AbortController();
-  const leave = onAbort(signal, () => {
-    stop.abort(signal?.reason);
-    // A source that waits for its next chunk would never notice.
-    parts.cancel(signal?.reason);
-  });
-  // Whoever leaves before the id is known leaves no upload behind, if the store answers soon.
-  const patience = new AbortController();
+  writer: ObjectWriter,
+  operation: PutOperation,
+  parts: PartSource,
+  options: PutOptions,
+): Promise<WrittenObject> {
+  const { signal } = options;
+  const upload = writer.connection.upload(operation);
+  const lanes = new Lanes(writer, upload, parts, operation, options.onProgress);
+  const leave = onAbort(signal, () => lanes.stop(signal?.reason));
+  // The creation outlives an abort for a while: with the id that it brings, the upload can be removed.
+  const creation = new AbortController();
   let creating: Promise<string> | undefined;
   try {
     signal?.throwIfAborted();
-    creating = upload.create(patience.signal);
-    const id = await untilAborted(creating, signal);
-    const uploaded: UploadedPart[] = [];
-    let loaded = 0;
-
-    const send = (part: Part, partNumber: number) =>
-      perform<void>(plane, {
-        purpose,
-        sign: (renew) => upload.signPart(id, partNumber, part.size, renew),
-        body: part.body,
-        signal: stop.signal,
-        accept(response) {
-          response.cancel();
-          uploaded[partNumber - 1] = { partNumber, etag: response.header("etag") ?? "" };
-        },
-      }).then(() => {
-        part.release();
-        loaded += part.size;
-        onProgress?.({ loaded, total });
-      });
-
-    // Lanes take turns at the source, so that at most one part is filled while the others are on their way.
-    let turn: Promise<unknown> = Promise.resolve();
-    let count = 0;
-    const lane = async () => {
-      for (;;) {
-        const taken = turn.then(async () => {
-          stop.signal.throwIfAborted();
-          const part = await parts.next();
-          stop.signal.throwIfAborted();
-          if (part === undefined) return undefined;
-          if (++count > options.maxParts) {
-            const limit = `${options.maxParts} parts of ${partSize} bytes`;
-            throw failure("ERR_TOO_LARGE", `the stream is larger than ${limit}: set a larger partSize`, purpose);
-          }
-          return { part, partNumber: count };
-        });
-        turn = taken.catch(() => {});
-        const next = await taken;
-        if (next === undefined) return;
-        await send(next.part, next.partNumber);
-      }
-    };
-    const lanes = Array.from({ length: plane.concurrency ?? PARALLEL }, async () => {
-      try {
-        await lane();
-      } catch (error) {
-        // The first failure stops the others; what they then throw is no news.
-        stop.abort(error);
-        parts.cancel(error);
-        throw error;
-      }
-    });
-    await Promise.allSettled(lanes);
-    stop.signal.throwIfAborted();
-    return await upload.complete(id, uploaded, condition, signal);
+    creating = upload.create(creation.signal);
+    const uploadId = await untilAborted(creating, signal);
+    const uploaded = await lanes.sendAll(uploadId);
+    return await writer.runConditional(operation, (condition) =>
+      upload.complete(uploadId, uploaded, condition, signal),
+    );
   } catch (error) {
     parts.cancel(error);
-    // What a failed abort leaves behind is for the bucket's lifecycle rule.
-    const timer = setTimeout(() => patience.abort(error), LAST_ANSWER);
-    await creating?.then((id) => upload.abort(id)).catch(() => {});
+    const timer = setTimeout(() => creation.abort(error), CREATION_GRACE_MS);
+    // Where this fails too, the parts are left to the bucket's lifecycle rule.
+    await creating?.then((uploadId) => upload.abort(uploadId)).catch(() => {});
     clearTimeout(timer);
     throw error;
   } finally {
@@ -129,72 +47,80 @@ export async function uploadParts(
   }
 }
 
-function partsOfBytes(source: Uint8Array | Blob, partSize: number): Parts {
-  const size = source instanceof Uint8Array ? source.byteLength : source.size;
-  let offset = 0;
-  return {
-    async next() {
-      if (offset >= size) return undefined;
-      const end = Math.min(offset + partSize, size);
-      const body = source instanceof Uint8Array ? source.subarray(offset, end) : source.slice(offset, end);
-      const part = { body, size: end - offset, release() {} };
-      offset = end;
-      return part;
-    },
-    cancel() {},
-  };
-}
+/** Lanes that send parts side by side. */
+class Lanes {
+  readonly #writer: ObjectWriter;
+  readonly #upload: MultipartUpload;
+  readonly #parts: PartSource;
+  readonly #operation: PutOperation;
+  readonly #onProgress: PutOptions["onProgress"];
+  readonly #stopped = new AbortController();
+  readonly #uploaded: UploadedPart[] = [];
+  #loadedBytes = 0;
+  #count = 0;
+  /** Lanes take turns at the source, so that at most one part is being filled while others are on their way. */
+  #turn: Promise<unknown> = Promise.resolve();
 
-/** Fills buffers of one part, and uses them again: a long stream makes no garbage. */
-function partsOfStream(begun: Begun, partSize: number): Parts {
-  const { reader } = begun;
-  const free: Uint8Array[] = [];
-  let first: Uint8Array | undefined = begun.first;
-  let rest: Uint8Array | undefined = begun.rest;
-  let ended = false;
-  let cancelled = false;
-
-  async function chunk(): Promise<Uint8Array | undefined> {
-    const kept = rest;
-    rest = undefined;
-    if (kept !== undefined) return kept;
-    const { done, value } = await reader.read();
-    if (!done && !(value instanceof Uint8Array)) throw new TypeError("a stream must yield Uint8Array");
-    return value;
+  constructor(
+    writer: ObjectWriter,
+    upload: MultipartUpload,
+    parts: PartSource,
+    operation: PutOperation,
+    onProgress: PutOptions["onProgress"],
+  ) {
+    this.#writer = writer;
+    this.#upload = upload;
+    this.#parts = parts;
+    this.#operation = operation;
+    this.#onProgress = onProgress;
   }
 
-  return {
-    async next() {
-      if (ended) return undefined;
-      if (first !== undefined) {
-        const body = first;
-        first = undefined;
-        return { body, size: partSize, release: () => void free.push(body) };
-      }
-      const buffer = free.pop() ?? new Uint8Array(partSize);
-      let size = 0;
-      while (size < partSize) {
-        const next = await chunk();
-        if (next === undefined) {
-          ended = true;
-          break;
-        }
-        const fits = next.subarray(0, partSize - size);
-        buffer.set(fits, size);
-        size += fits.byteLength;
-        if (fits.byteLength < next.byteLength) rest = next.subarray(fits.byteLength);
-      }
-      if (size === 0) return undefined;
-      const body = buffer.subarray(0, size);
-      if (!isBrowser()) return { body, size, release: () => void free.push(buffer) };
-      // A page gives the bytes to the browser, and has the buffer back at once.
-      free.push(buffer);
-      return { body: new Blob([body as Uint8Array<ArrayBuffer>]), size, release() {} };
-    },
-    cancel(reason) {
-      if (cancelled) return;
-      cancelled = true;
-      void reader.cancel(reason).catch(() => {});
-    },
-  };
+  /** Sends all parts. Settles only when none is in flight any more. */
+  async sendAll(uploadId: string): Promise<readonly UploadedPart[]> {
+    const { concurrency = DEFAULT_CONCURRENCY } = this.#writer.connection;
+    // The first failure stops the other lanes, and is the reason of `#stopped`. Theirs only follow from it.
+    const lanes = Array.from({ length: concurrency }, () =>
+      this.#run(uploadId).catch((error: unknown) => this.stop(error)),
+    );
+    await Promise.all(lanes);
+    this.#stopped.signal.throwIfAborted();
+    return this.#uploaded;
+  }
+
+  stop(reason: unknown): void {
+    this.#stopped.abort(reason);
+    // A source that waits for its next chunk would not notice by itself.
+    this.#parts.cancel(reason);
+  }
+
+  async #run(uploadId: string): Promise<void> {
+    for (let part; (part = await this.#takePart()) !== undefined;) {
+      const { partNumber, body, size } = part;
+      const { signal } = this.#stopped;
+      const etag = await this.#writer.putPart(
+        this.#operation,
+        (renew) => this.#upload.signPart(uploadId, partNumber, size, renew),
+        body,
+        signal,
+      );
+      this.#uploaded[partNumber - 1] = { partNumber, etag };
+      part.release();
+      this.#loadedBytes += size;
+      this.#onProgress?.({ loaded: this.#loadedBytes, total: this.#operation.size });
+    }
+  }
+
+  #takePart(): Promise<(Part & { partNumber: number }) | undefined> {
+    const { signal } = this.#stopped;
+    const taken = this.#turn.then(async () => {
+      signal.throwIfAborted();
+      const part = await this.#parts.next();
+      signal.throwIfAborted();
+      if (part === undefined) return undefined;
+      this.#writer.checkPartNumber(++this.#count, this.#operation);
+      return { ...part, partNumber: this.#count };
+    });
+    this.#turn = taken.catch(() => {});
+    return taken;
+  }
 }

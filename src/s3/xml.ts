@@ -1,8 +1,8 @@
 /**
- * A strict reader of the XML that S3 answers: elements and text, no attributes' values, no entities but XML's own. What
- * is not well-formed is an error, since a list that was cut off must not pass for a short one.
+ * A strict reader of the XML that S3 answers: elements and text, no values of attributes, no entities but XML's own. A
+ * document that is not well-formed is an error, since a list that was cut off must not pass for a short one.
  */
-import { XML_ENTITIES } from "./xml-text.js";
+import { unescapeXml } from "./xml-text.js";
 
 export interface XmlElement {
   name: string;
@@ -16,7 +16,11 @@ const MAX_DEPTH = 16;
 const TOKEN =
   /<\?[^>]*\?>|<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<(\/?)([A-Za-z_][\w.:-]*)((?:\s+[\w.:-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>|([^<]+)/y;
 
-/** @throws Error for what is not well-formed. */
+/**
+ * Parses a document, and returns its root.
+ *
+ * @throws Error for a document that is not well-formed
+ */
 export function parseXml(xml: string): XmlElement {
   const document: XmlElement = { name: "", text: "", children: [] };
   const open: XmlElement[] = [document];
@@ -27,7 +31,7 @@ export function parseXml(xml: string): XmlElement {
     const [, data, slash, name, , empty, text] = match;
     const parent = open[open.length - 1]!;
     if (data !== undefined) parent.text += data;
-    else if (text !== undefined) parent.text += unescape(text);
+    else if (text !== undefined) parent.text += unescapeXml(text, refuseEntity);
     else if (name === undefined) continue;
     else if (slash === "/") {
       if (open.length < 2 || parent.name !== name) throw new Error(`XML: </${name}> closes nothing`);
@@ -46,21 +50,16 @@ export function parseXml(xml: string): XmlElement {
   return root;
 }
 
+function refuseEntity(entity: string): never {
+  throw new Error(`XML: unknown entity ${entity}`);
+}
+
+/** Returns the first child of this name. */
 export function child(element: XmlElement, name: string): XmlElement | undefined {
   return element.children.find((candidate) => candidate.name === name);
 }
 
-/** The text of a child, empty when there is none. */
+/** Returns the text of the first child of this name; empty when there is none. */
 export function childText(element: XmlElement, name: string): string {
   return child(element, name)?.text ?? "";
-}
-
-function unescape(text: string): string {
-  if (!text.includes("&")) return text;
-  return text.replace(/&(#?)([\w]*)(;?)/g, (all, numeric: string, name: string, end: string) => {
-    const point = numeric === "" ? NaN : Number(name.replace(/^x/i, "0x"));
-    const char = numeric === "" ? XML_ENTITIES[name] : point <= 0x10ffff ? String.fromCodePoint(point) : undefined;
-    if (char === undefined || end === "" || name === "") throw new Error(`XML: unknown entity ${all}`);
-    return char;
-  });
 }

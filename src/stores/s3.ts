@@ -3,126 +3,157 @@
  *
  * @module bucketcache/s3
  */
-import { StoreClock } from "../base/clock.js";
-import { toRequest } from "../s3/operations.js";
-import type { Plane } from "../s3/perform.js";
-import { objectClient } from "../s3/objects.js";
-import { environment, isNode } from "../base/runtime.js";
-import { fetchSend } from "../s3/fetch-transport.js";
-import { bucketControl } from "../s3/bucket.js";
 import { ClientSigner } from "../aws/client-signer.js";
 import { checkClient, clientCredentials, clientSend } from "../aws/client.js";
 import type { S3ClientConfig, S3ClientLike } from "../aws/client.js";
 import { CredentialSource, environmentCredentials, type Credentials } from "../aws/credentials.js";
 import { checkBucket, parseEndpoint, resolveEndpoint, type Endpoint } from "../aws/endpoint.js";
-import { presignGrant } from "../s3/grants.js";
-import { nodeSend } from "../s3/node-transport.js";
 import { MISSING_REGION, sdkDefaults } from "../aws/sdk-defaults.js";
 import { KeySigner } from "../aws/signer.js";
-import type { ObjectStore } from "../types.js";
+import { StoreClock } from "../base/clock.js";
+import { environment, isBrowser, isNode } from "../base/runtime.js";
+import { bucketControl } from "../s3/bucket.js";
+import { fetchSend } from "../s3/fetch-transport.js";
+import { presignGrant } from "../s3/grants.js";
+import { MIN_PART_BYTES } from "../s3/limits.js";
+import { nodeSend } from "../s3/node-transport.js";
+import { objectClient } from "../s3/objects.js";
+import { toRequest } from "../s3/operations.js";
+import { REQUEST_LIFE_SECONDS } from "../s3/signing.js";
+import type { Send } from "../s3/transport.js";
+import type { ObjectStore, PresignOptions } from "../types.js";
 
 export type { Credentials, S3ClientConfig, S3ClientLike };
 
-/** Options of {@link s3Store}: a bucket, and either an `S3Client` or where it is and who signs. */
+/** Options of {@link s3Store}: a bucket, and either an `S3Client` or the address of the bucket and the keys that sign. */
 export type S3StoreOptions = {
-  /** Its name. It has to exist. */
+  /** Name of the bucket, which has to exist. */
   bucket: string;
-  /** Bytes of a part of large uploads. Default: 8 MiB, 5 in browsers; for a known size at least a 10,000th of it. */
+  /**
+   * Bytes of a part of large uploads. A body of known size is cut into parts of at least a 10,000th of it.
+   *
+   * @default 8 MiB; 5 MiB in browsers
+   */
   partSize?: number;
-  /** Parts in flight at once. Default: 3. */
+  /**
+   * Number of parts of an upload that are sent at once.
+   *
+   * @default 3
+   */
   concurrency?: number;
-  /** Takes the place of the transport. */
+  /** Sends all requests, in place of the store's own transport. */
   fetch?: (input: string, init: any) => Promise<Response>;
 } & (
   | {
       /**
        * An `S3Client`, which decides everything: credentials, region, endpoint rules, request handler, attempts and
-       * time-outs. Needs `@aws-sdk/s3-request-presigner`, which signs; the client's middleware does not see the requests.
+       * time-outs. It needs `@aws-sdk/s3-request-presigner`, which signs. The client's middleware does not see the requests.
        */
       client: S3ClientLike;
     }
   | {
-      /** Default: `AWS_REGION`, else `us-east-1` with an endpoint, else the SDK's when it finds the credentials. */
+      /**
+       * Region of the bucket.
+       *
+       * @default `AWS_REGION`, else `us-east-1` with an endpoint, else the SDK's when it finds the credentials
+       */
       region?: string;
-      /** Of any S3-compatible store. Default: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, else AWS. */
+      /**
+       * Address of an S3-compatible store.
+       *
+       * @default `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`, else AWS
+       */
       endpoint?: string;
-      /** Default: the environment, then the chain of `@aws-sdk/client-s3` (profiles, SSO, containers, instances). */
+      /**
+       * Keys that sign, or a function that resolves to them.
+       *
+       * @default those of the environment, else those that `@aws-sdk/client-s3` finds (profiles, SSO, containers, instances)
+       */
       credentials?: Credentials | (() => Promise<Credentials>);
-      /** Default: true with an endpoint, else false. */
+      /**
+       * Whether the bucket stands in the path of a URL rather than in the host name.
+       *
+       * @default true with an endpoint, else false
+       */
       forcePathStyle?: boolean;
     }
 );
 
-/** Local requests are signed for so long that a clock 20 minutes slow still works. Seconds. */
-const LOCAL_LIFE = 3_600;
+const DEFAULT_PART_BYTES = 8 << 20;
 
-/** S3 refuses smaller parts. Bytes. */
-const SMALLEST_PART = 5 << 20;
-
-/** Three parts of 8 MiB, and the 64 MiB of read chunks that V8 lets lie, are less than 96 MiB: what a stream may take. */
-const PARALLEL = 3;
+/** Three parts of 8 MiB, and the 64 MiB of read chunks that V8 lets lie, stay below the 96 MiB that a stream may take. */
+const DEFAULT_CONCURRENCY = 3;
 
 /**
- * A bucket on S3 or on any S3-compatible store. Reads and writes are presigned and sent as plain HTTP; nothing is sent
- * until the first of them.
+ * Returns a store for a bucket on S3 or on any S3-compatible service. Requests are presigned and sent as plain HTTP;
+ * nothing is sent before the first read or write.
  *
- * @throws TypeError for ill-formed options; BucketCacheError `ERR_UNSUPPORTED` for S3 Express and ARNs without `client`
+ * @throws TypeError for ill-formed options
+ * @throws BucketCacheError `ERR_UNSUPPORTED` for S3 Express and ARNs without `client`
+ * @example
+ * ```ts
+ * const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
+ * ```
  */
 export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<ObjectStore, "presign">> {
-  const { bucket, partSize, concurrency } = options;
-  checkCount(partSize, "partSize", SMALLEST_PART);
+  const { bucket, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { partSize = isBrowser() ? MIN_PART_BYTES : DEFAULT_PART_BYTES } = options;
+  checkCount(partSize, "partSize", MIN_PART_BYTES);
   checkCount(concurrency, "concurrency", 1);
   const name = `s3:${bucket}`;
   const clock = new StoreClock();
-  const isClient = "client" in options && options.client !== undefined;
-  const signer = isClient ? clientSigner(bucket, options.client, name, clock) : keySigner(options, name, clock);
-  const node = options.fetch === undefined && !isClient && isNode() ? nodeSend() : undefined;
-  const send =
-    node?.send ??
-    (options.fetch === undefined && isClient ? clientSend(options.client.config) : fetchSend(options.fetch));
+  const signer = hasClient(options)
+    ? clientSigner(bucket, options.client, name, clock)
+    : keySigner(options, name, clock);
+  const { send, close } = transportOf(options);
   const limits = signer instanceof ClientSigner ? signer.limits : undefined;
-  const control = bucketControl({ name, clock, send, limits }, signer);
-  const plane: Plane = {
-    name,
-    clock,
-    send,
-    limits,
+  const connection = { name, clock, send, limits };
+  const control = bucketControl({ ...connection, signer });
+  const client = objectClient({
+    ...connection,
     partSize,
-    concurrency: concurrency ?? PARALLEL,
-    sign: (operation, renew) => signer.sign(toRequest(operation), LOCAL_LIFE, renew),
+    concurrency,
+    sign: (operation, renew) => signer.sign(toRequest(operation), REQUEST_LIFE_SECONDS, renew),
     upload: (operation) => control.upload(operation),
-  };
-  const client = objectClient(plane);
-  const store = {
+  });
+  return {
     name,
     ...client,
     deleteMany: control.deleteMany,
     list: control.list,
-    presign: (key: string, grant: Parameters<typeof presignGrant>[3]) =>
-      presignGrant(control.signer, client, clock, grant, key),
-    async close() {
-      node?.close();
-    },
+    presign: (key: string, grant: PresignOptions) => presignGrant(control.signer, client, clock, grant, key),
+    close,
     now: () => (clock.known ? clock.now() : undefined),
     signer: control.signer,
   };
-  return store;
+}
+
+type ClientOptions = Extract<S3StoreOptions, { client: S3ClientLike }>;
+type KeyOptions = Exclude<S3StoreOptions, ClientOptions>;
+
+function hasClient(options: S3StoreOptions): options is ClientOptions {
+  return "client" in options && options.client !== undefined;
+}
+
+function transportOf(options: S3StoreOptions): { send: Send; close(): Promise<void> } {
+  const isOwn = options.fetch === undefined && !hasClient(options);
+  const node = isOwn && isNode() ? nodeSend() : undefined;
+  const close = async (): Promise<void> => node?.close();
+  if (node !== undefined) return { send: node.send, close };
+  const isClients = options.fetch === undefined && hasClient(options);
+  return { send: isClients ? clientSend(options.client.config) : fetchSend(options.fetch), close };
 }
 
 function clientSigner(bucket: string, client: S3ClientLike, name: string, clock: StoreClock): ClientSigner {
   const config = checkClient(client);
-  // Which names there are is the client's to say.
+  // The client knows which names there are.
   if (typeof bucket !== "string" || bucket === "") {
     throw new TypeError(`bucket must be the name or the ARN of a bucket; got ${JSON.stringify(bucket)}`);
   }
   return new ClientSigner(client, bucket, name, new CredentialSource(clientCredentials(config), name), clock);
 }
 
-function keySigner(
-  options: Exclude<S3StoreOptions, { client: S3ClientLike }>,
-  name: string,
-  clock: StoreClock,
-): KeySigner {
+function keySigner(options: KeyOptions, name: string, clock: StoreClock): KeySigner {
   const { bucket, credentials, forcePathStyle } = options;
   checkBucket(bucket);
   const address = options.endpoint ?? environment("AWS_ENDPOINT_URL_S3") ?? environment("AWS_ENDPOINT_URL");

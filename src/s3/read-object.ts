@@ -1,0 +1,174 @@
+/** Reads of one object: GET with its ranges and conditions, and HEAD. */
+import { checkRange, rangeHeader } from "../base/range.js";
+import type { BucketCacheError, ErrorCode } from "../errors.js";
+import type { ByteRange, Bytes, CallOptions, FoundObject, ObjectHead, SignedRequest } from "../types.js";
+import type { ObjectConnection } from "./connection.js";
+import { Download } from "./download.js";
+import { failure, type Purpose } from "./failure.js";
+import { contentLength, publicHead, readHead, type AnsweredHead } from "./object-head.js";
+import { conditionHeaders } from "./operations.js";
+import { perform } from "./perform.js";
+import { isAbsent, isNotFound } from "./refusal.js";
+import { LIMITS } from "./retry.js";
+import type { Incoming } from "./transport.js";
+
+export interface GetOptions extends CallOptions {
+  range?: ByteRange;
+  ifNoneMatch?: string;
+  /** With `ifNoneMatch`: an object of the same ETag and another time is read again, since only bytes make an ETag. */
+  lastModified?: Date | undefined;
+}
+
+export type GetResult = FoundObject | "not-modified" | undefined;
+
+/** Times of the same write differ by less than this, since headers have whole seconds. */
+const SAME_TIME_MS = 1_000;
+
+/** The sign of a URL that lets the runtime undo gzip, as `plainRead` makes it. */
+const DECODES = /[?&]response-content-encoding=gzip(?:&|$)/;
+
+/** One read, and the requests that belong to it. */
+interface Read {
+  connection: ObjectConnection;
+  key: string;
+  options: GetOptions;
+  purpose: Purpose;
+  sign(renew: boolean): Promise<SignedRequest>;
+}
+
+/** @throws TypeError for a range that names no bytes */
+export async function getObject(
+  connection: ObjectConnection,
+  key: string,
+  options: GetOptions = {},
+): Promise<GetResult> {
+  const { range, ifNoneMatch, signal } = options;
+  checkRange(range);
+  const purpose: Purpose = { store: connection.name, key, action: "s3:GetObject" };
+  const sign = (renew: boolean) => connection.sign({ op: "get", key }, renew, signal);
+  const read: Read = { connection, key, options, purpose, sign };
+  return perform<GetResult>(connection, {
+    purpose,
+    sign,
+    signal,
+    headers: { ...(range !== undefined && { range: rangeHeader(range) }), ...conditionHeaders({ ifNoneMatch }) },
+    recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
+    accept: (response, signed) =>
+      response.status === 304 ? acceptUnchanged(read, response) : acceptObject(read, response, signed),
+  });
+}
+
+export function headObject(
+  connection: ObjectConnection,
+  key: string,
+  { signal }: CallOptions = {},
+): Promise<ObjectHead | undefined> {
+  return perform<ObjectHead | undefined>(connection, {
+    purpose: { store: connection.name, key, action: "s3:GetObject" },
+    sign: (renew) => connection.sign({ op: "head", key }, renew, signal),
+    signal,
+    recover: (refusal) => (isNotFound(refusal) ? { value: undefined } : undefined),
+    accept(response) {
+      const head = readHead(connection, key, response);
+      response.cancel();
+      return publicHead(head);
+    },
+  });
+}
+
+/** Takes a 304: the object has the same bytes. With another time it may have other metadata, and is read again. */
+function acceptUnchanged({ connection, key, options }: Read, response: Incoming): Promise<GetResult> | "not-modified" {
+  response.cancel();
+  const { ifNoneMatch: _, lastModified, ...unconditional } = options;
+  const modified = Date.parse(response.header("last-modified") ?? "");
+  if (lastModified === undefined || !(Math.abs(modified - +lastModified) >= SAME_TIME_MS)) return "not-modified";
+  return getObject(connection, key, unconditional);
+}
+
+function acceptObject(read: Read, response: Incoming, signed: SignedRequest): FoundObject | Promise<FoundObject> {
+  const { connection, key, purpose } = read;
+  const { range } = read.options;
+  const head = readHead(connection, key, response);
+  if (range !== undefined && response.status !== 206) {
+    throw refuse(response, "ERR_PROTOCOL", `${purpose.store} ignored the range that was asked for`, purpose);
+  }
+  const isDecoded = DECODES.test(signed.url);
+  if (isDecoded) {
+    if (range !== undefined) {
+      const message =
+        "this grant makes the store decompress the body, so byte ranges are not available: read all of it";
+      throw refuse(response, "ERR_UNSUPPORTED", message, purpose);
+    }
+    delete head.metadata["compressed"];
+    head.size = undefined;
+  }
+  const found = foundObject(head, downloadOf(read, head, response, isDecoded));
+  // A page sees no `Content-Range` unless the bucket's CORS rule exposes it.
+  const isSizeHidden = range !== undefined && response.header("content-range") === undefined;
+  return isSizeHidden ? withSizeOfWhole(read, found, response) : found;
+}
+
+function refuse(response: Incoming, code: ErrorCode, message: string, purpose: Purpose): BucketCacheError {
+  response.cancel();
+  return failure(code, message, purpose);
+}
+
+function downloadOf(read: Read, head: AnsweredHead, response: Incoming, isDecoded: boolean): Download {
+  const { connection, purpose, options } = read;
+  // The announced length is that of the encoded bytes.
+  const isEncoded = isDecoded || (response.header("content-encoding") ?? "identity") !== "identity";
+  const start = options.range?.offset ?? 0;
+  return new Download(response, {
+    purpose,
+    limits: connection.limits ?? LIMITS,
+    signal: options.signal,
+    size: isEncoded ? undefined : contentLength(response),
+    open: (offset, last) => openRange(read, head, start + offset, start + last),
+  });
+}
+
+/** Asks for a range of the very object that is being read. */
+function openRange(read: Read, head: AnsweredHead, start: number, last: number): Promise<Incoming> {
+  const { connection, key, purpose, sign } = read;
+  return perform<Incoming>(connection, {
+    purpose,
+    sign,
+    signal: read.options.signal,
+    headers: { range: rangeHeader({ offset: start, length: last - start + 1 }) },
+    accept(response) {
+      const now = readHead(connection, key, response);
+      const isSame = now.etag === head.etag && Object.is(+now.lastModified, +head.lastModified);
+      if (response.status === 206 && isSame) return response;
+      throw refuse(response, "ERR_CONFLICT", "the object changed while it was read: read it again", purpose);
+    },
+  });
+}
+
+/** Asks for the size of the whole object, which the answer with a range did not tell. */
+async function withSizeOfWhole(read: Read, found: FoundObject, response: Incoming): Promise<FoundObject> {
+  try {
+    const whole = await headObject(read.connection, read.key, read.options);
+    found.size = whole?.size ?? NaN;
+    return found;
+  } catch (error) {
+    response.cancel();
+    throw error;
+  }
+}
+
+/** Returns an object as it was found. Its body is read when it is first asked for. */
+function foundObject(head: AnsweredHead, download: Download): FoundObject {
+  let body: ReadableStream<Bytes> | undefined;
+  const found = {
+    ...publicHead(head),
+    get body() {
+      return (body ??= download.stream());
+    },
+    async bytes(maxBytes: number) {
+      const all = await download.readAll(maxBytes);
+      if (head.size === undefined) found.size = all.byteLength;
+      return all;
+    },
+  };
+  return found;
+}
