@@ -5,6 +5,7 @@ import { essenceOf, OCTET_STREAM } from "../base/media-type.js";
 import { parseMetadata } from "../entry/entry.js";
 import { gunzipStream } from "../entry/gzip-stream.js";
 import type { BucketCacheError } from "../errors.js";
+import { Capabilities } from "../s3/capabilities.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { metadataOf } from "../s3/header-names.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
@@ -19,11 +20,17 @@ const NAME = "presigned";
 
 type PutBody = Parameters<ObjectStore["put"]>[1];
 
-export function grantStore(grants: readonly Grant[], custom: typeof fetch | undefined, clock: StoreClock): ObjectStore {
+export function grantStore(
+  grants: readonly Grant[],
+  custom: typeof fetch | undefined,
+  clock: StoreClock,
+  limitations: BucketCacheError[],
+): ObjectStore {
   const held = new HeldGrants(grants, clock);
   const client = objectClient({
     name: NAME,
     clock,
+    capabilities: new Capabilities(NAME, limitations),
     send: fetchSend(custom),
     sign: (operation, renew) => held.sign(operation, renew),
     partSize: Infinity,

@@ -5,6 +5,7 @@ import { toSeconds } from "../base/duration.js";
 import { OCTET_STREAM } from "../base/media-type.js";
 import { codecOfType } from "../entry/decode.js";
 import type { BucketCacheError } from "../errors.js";
+import { Capabilities } from "../s3/capabilities.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { MIN_PART_BYTES } from "../s3/limits.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
@@ -32,16 +33,22 @@ export interface HandlerStoreOptions {
 }
 
 /** A store without the members that are known before it is loaded. */
-export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries">>;
+export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries" | "limitations">>;
 
 /** @param url Absolute. */
-export function handlerStore(url: string, options: HandlerStoreOptions, clock: StoreClock): HandlerStore {
+export function handlerStore(
+  url: string,
+  options: HandlerStoreOptions,
+  clock: StoreClock,
+  limitations: BucketCacheError[],
+): HandlerStore {
   const send = fetchSend(options.fetch);
   const handler = new HandlerClient(NAME, url, options.headers, send, clock);
   const reads = new ReadGrants(handler, clock);
   const client = objectClient({
     name: NAME,
     clock,
+    capabilities: new Capabilities(NAME, limitations),
     send,
     partSize: MIN_PART_BYTES,
     partsWorthCutting: 1,

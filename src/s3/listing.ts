@@ -1,6 +1,7 @@
 /** Lists of objects. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html */
 import { decodeFormText } from "../base/percent.js";
 import type { CallOptions, ListedObject } from "../types.js";
+import { quotedEtag } from "./etag.js";
 import { requestXml, type BucketConnection } from "./xml-request.js";
 import { childText, type XmlElement } from "./xml.js";
 
@@ -53,7 +54,7 @@ function readPage(root: XmlElement): ListPage {
       return {
         key: isEncoded ? decodeFormText(key) : key,
         size: Number(childText(element, "Size")),
-        etag: childText(element, "ETag"),
+        etag: quotedEtag(childText(element, "ETag")),
         lastModified: new Date(childText(element, "LastModified")),
       };
     });

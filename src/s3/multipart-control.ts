@@ -4,6 +4,7 @@
  */
 import { utf8 } from "../base/bytes.js";
 import type { BucketSigner, CallOptions, UploadedPart, WriteCondition } from "../types.js";
+import { quotedEtag } from "./etag.js";
 import { failure, type Purpose } from "./failure.js";
 import { conditionHeaders, fieldHeaders, partRequest, type MultipartUpload, type PutOperation } from "./operations.js";
 import { perform } from "./perform.js";
@@ -53,7 +54,7 @@ export class MultipartControl {
       body: partsXml(parts),
       signal,
       headersTimeoutMs: COMPLETE_TIMEOUT_MS,
-      read: (root) => ({ etag: childText(root, "ETag") }),
+      read: (root) => ({ etag: quotedEtag(childText(root, "ETag")) }),
       recover: (refusal, again) =>
         again && entry !== undefined ? this.#findOwnWrite(key, refusal, entry, signal) : undefined,
     });
@@ -123,7 +124,7 @@ export class MultipartControl {
       recover: () => ({ value: undefined }),
       accept(response) {
         response.cancel();
-        return response.metadata()["entry"] === entry ? { value: { etag: response.header("etag") ?? "" } } : undefined;
+        return response.metadata()["entry"] === entry ? { value: { etag: quotedEtag(response.header("etag")) } } : undefined;
       },
     });
   }

@@ -1,5 +1,7 @@
 /** Operations on one object, and the request that each of them becomes before it is signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
+import type { ConditionForm } from "./capabilities.js";
+import { quotedEtag, unquotedEtag } from "./etag.js";
 import { metadataHeader } from "./header-names.js";
 import type { ObjectHead, SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
 
@@ -74,6 +76,17 @@ export function plainRead(key: string, head: ObjectHead | undefined): ReadOperat
 export function conditionOf(fields: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }): WriteCondition {
   const { ifMatch, ifNoneMatch } = fields;
   return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
+}
+
+/** Returns a condition as a store takes it; `"checked"` leaves it out, since something else takes its place. */
+export function conditionIn(form: ConditionForm, { ifMatch, ifNoneMatch }: WriteCondition): WriteCondition {
+  if (form === "checked") return {};
+  const etag = ifMatch === undefined || ifMatch === "*" ? ifMatch : inForm(form, ifMatch);
+  return conditionOf({ ifMatch: etag, ifNoneMatch });
+}
+
+function inForm(form: "quoted" | "unquoted", etag: string): string {
+  return form === "quoted" ? quotedEtag(etag) : unquotedEtag(etag);
 }
 
 /** Returns the headers of a condition (RFC 9110, section 13). */

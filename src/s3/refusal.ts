@@ -49,6 +49,8 @@ const BY_CODE: Record<string, Row> = {
 };
 
 const BY_STATUS: Record<number, Row> = {
+  // A read that gets 304 without having asked for it never comes here.
+  304: ["ERR_CONFLICT", CONFLICT],
   401: ["ERR_CREDENTIALS"],
   403: ["ERR_FORBIDDEN"],
   405: ["ERR_UNSUPPORTED"],
@@ -60,9 +62,8 @@ const BY_STATUS: Record<number, Row> = {
   501: ["ERR_UNSUPPORTED"],
 };
 
-/** Whether an answer is a success. 304 is one too: the answer to a condition of a read. */
 export function isSuccess(status: number): boolean {
-  return (status >= 200 && status < 300) || status === 304;
+  return status >= 200 && status < 300;
 }
 
 /** Whether the object, or its version, is absent. A bucket that is absent is an error instead. */
@@ -80,14 +81,15 @@ export function isUploadGone({ code }: Refusal): boolean {
   return code === "NoSuchUpload";
 }
 
-/** Whether the condition of a write did not hold. */
-export function isConditionFailed({ status }: Refusal): boolean {
-  return status === 412;
+/** Whether the condition of a write did not hold. MinIO before April 2024 answers 304 to that. */
+export function isConditionFailed(refusal: unknown): boolean {
+  const { status } = refusal as { status?: unknown };
+  return status === 412 || status === 304;
 }
 
-/** Whether the store does not know the condition of a write. */
-export function isConditionUnknown(error: unknown): boolean {
-  return isBucketCacheError(error) && error.status === 501;
+/** Whether a conditional write failed in a way that a store may choose that does not know the condition, or its form. */
+export function isConditionRefused(error: unknown): boolean {
+  return isBucketCacheError(error) && (isConditionFailed(error) || error.status === 501 || error.status === 400);
 }
 
 /** Whether a refusal does not say why. The answer to a HEAD that is forbidden never does. */
@@ -144,9 +146,10 @@ function rowOf({ status, code, message }: Refusal): Row {
 
 /** Returns advice that depends on the request. `forbidden` is the IAM action that the store forbids. */
 function adviceFor({ status, code }: Refusal, region: string | undefined, forbidden: string | undefined) {
-  const isMisplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
+  const isRedirect = status < 400 && status !== 304;
+  const isMisplaced = isRedirect || (status === 400 && /^(?:Authorization.*)?$/.test(code));
   if (region !== undefined && isMisplaced) return `the bucket is in ${region}: set \`region\``;
-  if (status < 400) return "redirects are not followed: check endpoint and region";
+  if (isRedirect) return "redirects are not followed: check endpoint and region";
   if (forbidden === "s3:GetObject") {
     return `allow ${forbidden}, and s3:ListBucket, without which absent objects answer 403 too`;
   }

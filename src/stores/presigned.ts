@@ -5,6 +5,7 @@
  */
 import { StoreClock } from "../base/clock.js";
 import { lazy, preload } from "../base/lazy.js";
+import type { BucketCacheError } from "../errors.js";
 import type { Grant, ObjectStore } from "../types.js";
 
 /** Options of {@link presignedStore}: the address of a handler, or grants. */
@@ -71,9 +72,11 @@ function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
     }
   }
   const clock = new StoreClock();
+  const limitations: BucketCacheError[] = [];
   return loadedLater(
     clock,
-    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock)),
+    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock, limitations)),
+    limitations,
   );
 }
 
@@ -90,11 +93,12 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
     throw new TypeError(`concurrency must be a whole number of at least 1; got ${String(concurrency)}`);
   }
   const clock = new StoreClock();
-  const onStore = lazy(async () => (await import("../presigned/index.js")).handlerStore(url, options, clock));
+  const limitations: BucketCacheError[] = [];
+  const onStore = lazy(async () => (await import("../presigned/index.js")).handlerStore(url, options, clock, limitations));
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };
-  return Object.assign(loadedLater(clock, onStore), {
+  return Object.assign(loadedLater(clock, onStore, limitations), {
     prepare,
     deleteMany: (keys, options) => onStore((store) => store.deleteMany(keys, options)),
     presign: (key, options) => onStore((store) => store.presign(key, options)),
@@ -102,7 +106,11 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
 }
 
 /** Makes the members that every store has, on a store that is loaded when first needed. */
-function loadedLater(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectStore {
+function loadedLater(
+  clock: StoreClock,
+  onStore: OnStore<ObjectStore>,
+  limitations: readonly BucketCacheError[],
+): ObjectStore {
   preload(onStore);
   const store: ObjectStore = {
     name: "presigned",
@@ -112,6 +120,7 @@ function loadedLater(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectSt
     delete: (key, options) => onStore((store) => store.delete(key, options)),
     now: () => (clock.known ? clock.now() : undefined),
     stampsEntries: true,
+    limitations,
     async *list(prefix, options) {
       yield* await onStore(async (store) => store.list(prefix, options));
     },

@@ -12,7 +12,9 @@ import { MISSING_REGION, sdkDefaults } from "../aws/sdk-defaults.js";
 import { KeySigner } from "../aws/signer.js";
 import { StoreClock } from "../base/clock.js";
 import { environment, isBrowser, isNode } from "../base/runtime.js";
+import type { BucketCacheError } from "../errors.js";
 import { bucketControl } from "../s3/bucket.js";
+import { Capabilities } from "../s3/capabilities.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { presignGrant } from "../s3/grants.js";
 import { MIN_PART_BYTES } from "../s3/limits.js";
@@ -107,7 +109,9 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     : keySigner(options, name, clock);
   const { send, close } = transportOf(options);
   const limits = signer instanceof ClientSigner ? signer.limits : undefined;
-  const connection = { name, clock, send, limits };
+  const limitations: BucketCacheError[] = [];
+  const capabilities = new Capabilities(name, limitations);
+  const connection = { name, clock, capabilities, send, limits };
   const control = bucketControl({ ...connection, signer });
   const client = objectClient({
     ...connection,
@@ -125,6 +129,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     close,
     now: () => (clock.known ? clock.now() : undefined),
     signer: control.signer,
+    limitations,
   };
 }
 

@@ -106,12 +106,13 @@ export function faultyStore(
 
 /** Returns the optional members in which a wrapper does not interfere; none that the store itself lacks. */
 function untouchedMembers(store: ObjectStore): Partial<ObjectStore> {
-  const { signer, stampsEntries } = store;
+  const { limitations, signer, stampsEntries } = store;
   return {
     ...(store.presign !== undefined && { presign: store.presign.bind(store) }),
     ...(store.close !== undefined && { close: store.close.bind(store) }),
     ...(store.prepare !== undefined && { prepare: store.prepare.bind(store) }),
     ...(store.now !== undefined && { now: store.now.bind(store) }),
+    ...(limitations !== undefined && { limitations }),
     ...(signer !== undefined && { signer }),
     ...(stampsEntries !== undefined && { stampsEntries }),
   };
