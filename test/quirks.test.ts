@@ -4,7 +4,8 @@ import { startDevServer, type DevServer } from "bucketcache/dev";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { quirkyFetch, type QuirkyFetch, type Quirks } from "bucketcache/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { deferred, textOf } from "./support/stores.js";
+import { deferred } from "./support/deferred.js";
+import { textOf } from "./support/stores.js";
 
 const MIB = 1 << 20;
 const START = new Date("2026-11-22T12:00:00Z").getTime();

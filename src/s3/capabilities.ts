@@ -51,7 +51,8 @@ export class Capabilities {
   learnBatchDigest(digest: BatchDigest): void {
     if (this.batchDigest === digest) return;
     this.batchDigest = digest;
-    if (digest === "none") this.report(`${this.#store} cannot delete many objects at once: they are deleted one by one`);
+    if (digest === "none")
+      this.report(`${this.#store} cannot delete many objects at once: they are deleted one by one`);
   }
 
   /** Keeps a limitation for the caches, once. */

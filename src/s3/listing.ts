@@ -2,6 +2,7 @@
 import { decodeFormText } from "../base/percent.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { quotedEtag } from "./etag.js";
+import { failure, type Purpose } from "./failure.js";
 import { requestXml, type BucketConnection } from "./xml-request.js";
 import { childText, type XmlElement } from "./xml.js";
 
@@ -11,25 +12,56 @@ export interface ListPage {
   cursor: string | undefined;
 }
 
-export function listPage(
+/**
+ * Lists one page. The cursor is the token that the store named, or, where it named none, or the one that led here, the
+ * last key of the page, after which the next one begins.
+ *
+ * @throws BucketCacheError `ERR_PROTOCOL` for a page that was cut off and does not say where the next one begins
+ */
+export async function listPage(
   bucket: BucketConnection,
   prefix: string,
   cursor?: string,
   { signal }: CallOptions = {},
 ): Promise<ListPage> {
+  const purpose: Purpose = { store: bucket.name, action: "s3:ListBucket" };
+  const place = placeOf(cursor);
   const query = {
     "list-type": "2",
     prefix,
     // Keys may hold characters that XML cannot.
     "encoding-type": "url",
-    ...(cursor !== undefined && { "continuation-token": cursor }),
+    ...place,
   };
-  return requestXml(bucket, {
-    purpose: { store: bucket.name, action: "s3:ListBucket" },
+  const { objects, isTruncated, token } = await requestXml(bucket, {
+    purpose,
     request: { method: "GET", key: "", query },
     signal,
     read: readPage,
   });
+  const after = place["start-after"];
+  // Where the store ignores `start-after`, this is a page that was read before.
+  const isMisled = after !== undefined && objects.some(({ key }) => key === after);
+  const last = objects.at(-1)?.key;
+  if (!isTruncated && !isMisled) return { objects, cursor: undefined };
+  if (!isMisled && token !== "" && token !== place["continuation-token"]) return { objects, cursor: TOKEN + token };
+  if (isMisled || last === undefined || last === after) {
+    throw failure("ERR_PROTOCOL", `${bucket.name} cut the list off, and does not say where it goes on`, purpose);
+  }
+  bucket.capabilities.report(
+    `${bucket.name} cuts a list off and names no next page: it goes on after the last key instead`,
+  );
+  return { objects, cursor: KEY + last };
+}
+
+/** A cursor begins with its kind. */
+const TOKEN = "token:";
+const KEY = "after:";
+
+function placeOf(cursor: string | undefined): { "continuation-token"?: string; "start-after"?: string } {
+  if (cursor === undefined) return {};
+  if (cursor.startsWith(KEY)) return { "start-after": cursor.slice(KEY.length) };
+  return { "continuation-token": cursor.startsWith(TOKEN) ? cursor.slice(TOKEN.length) : cursor };
 }
 
 export async function* listObjects(
@@ -37,15 +69,24 @@ export async function* listObjects(
   prefix: string,
   options?: CallOptions,
 ): AsyncGenerator<ListedObject, void, undefined> {
+  const purpose: Purpose = { store: bucket.name, action: "s3:ListBucket" };
+  const cursors = new Set<string>();
+  let previous = new Set<string>();
   let cursor: string | undefined;
   do {
     const page = await listPage(bucket, prefix, cursor, options);
-    yield* page.objects;
+    // A token that leads to its own page again.
+    const isRepeated = page.objects.length > 0 && page.objects.every(({ key }) => previous.has(key));
+    if (!isRepeated) yield* page.objects;
+    previous = new Set(page.objects.map(({ key }) => key));
     cursor = page.cursor;
+    if (cursor === undefined) return;
+    if (cursors.has(cursor)) throw failure("ERR_PROTOCOL", `${bucket.name} lists in a circle`, purpose);
+    cursors.add(cursor);
   } while (cursor !== undefined);
 }
 
-function readPage(root: XmlElement): ListPage {
+function readPage(root: XmlElement): { objects: ListedObject[]; isTruncated: boolean; token: string } {
   const isEncoded = childText(root, "EncodingType") === "url";
   const objects = root.children
     .filter(({ name }) => name === "Contents")
@@ -58,6 +99,6 @@ function readPage(root: XmlElement): ListPage {
         lastModified: new Date(childText(element, "LastModified")),
       };
     });
-  const next = childText(root, "NextContinuationToken");
-  return { objects, cursor: childText(root, "IsTruncated") === "true" && next !== "" ? next : undefined };
+  const isTruncated = childText(root, "IsTruncated") === "true";
+  return { objects, isTruncated, token: childText(root, "NextContinuationToken") };
 }

@@ -124,7 +124,9 @@ export class MultipartControl {
       recover: () => ({ value: undefined }),
       accept(response) {
         response.cancel();
-        return response.metadata()["entry"] === entry ? { value: { etag: quotedEtag(response.header("etag")) } } : undefined;
+        return response.metadata()["entry"] === entry
+          ? { value: { etag: quotedEtag(response.header("etag")) } }
+          : undefined;
       },
     });
   }

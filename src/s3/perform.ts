@@ -79,6 +79,11 @@ async function askStore<T>(
 
   const refusal = await readRefusal(response);
   call.signal?.throwIfAborted();
+  if (refusal.isCut === true && status < 500) {
+    const message = `${call.purpose.store} answered ${status}, and the answer broke off`;
+    throw failure("ERR_UNAVAILABLE", message, call.purpose, { status, retry: { retryable: true } });
+  }
+  if (refusal.code === "NoSuchKey") connection.capabilities.isBucketSeen = true;
   const recovered = await call.recover?.(refusal, again);
   if (recovered !== undefined) return recovered;
   const error = refusalError(refusal, response, call.purpose);

@@ -5,7 +5,7 @@
 import { isBucketCacheError, type BucketCacheError, type ErrorCode, type RetryHint } from "../errors.js";
 import { failure, type Purpose } from "./failure.js";
 import type { Incoming } from "./transport.js";
-import { findText } from "./xml-text.js";
+import { findText, isCutError } from "./xml-text.js";
 
 /** An XML error has a few hundred bytes. A longer one is read up to here. */
 const MAX_ERROR_BYTES = 65_536;
@@ -16,6 +16,8 @@ export interface Refusal {
   /** The store's code; empty without a readable body. */
   code: string;
   message: string;
+  /** True where the answer broke off, and may lack what matters. */
+  isCut?: boolean;
 }
 
 type Row = [code: ErrorCode, advice?: string | undefined, retry?: RetryHint];
@@ -66,14 +68,12 @@ export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-/** Whether the object, or its version, is absent. A bucket that is absent is an error instead. */
-export function isAbsent({ code }: Refusal): boolean {
-  return code === "NoSuchKey" || code === "NoSuchVersion";
-}
-
-/** Whether a HEAD found nothing. Its answer has no body, and so no code. */
-export function isNotFound({ status }: Refusal): boolean {
-  return status === 404;
+/**
+ * Whether the object, or its version, is absent. Some stores send no body with a 404, or a page in HTML; only one that
+ * names the bucket is an error instead.
+ */
+export function isAbsent({ status, code }: Refusal): boolean {
+  return status === 404 && code !== "NoSuchBucket";
 }
 
 /** Whether the multipart upload is gone: completed, or aborted. */
@@ -102,6 +102,7 @@ export async function readRefusal(response: Incoming): Promise<Refusal> {
   const chunks: string[] = [];
   const decoder = new TextDecoder();
   let bytes = 0;
+  let isCut = false;
   try {
     for (let chunk; (chunk = await response.read()) !== undefined;) {
       bytes += chunk.byteLength;
@@ -109,10 +110,12 @@ export async function readRefusal(response: Incoming): Promise<Refusal> {
       chunks.push(decoder.decode(chunk, { stream: true }));
     }
   } catch {
-    // The beginning of the body, or the status alone, has to do.
+    isCut = true;
   }
   response.cancel();
-  return parseRefusal(response.status, chunks.join(""));
+  const xml = chunks.join("");
+  isCut ||= bytes <= MAX_ERROR_BYTES && isCutError(xml);
+  return { ...parseRefusal(response.status, xml), ...(isCut && { isCut }) };
 }
 
 export function parseRefusal(status: number, xml: string): Refusal {

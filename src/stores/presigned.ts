@@ -94,7 +94,9 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
   }
   const clock = new StoreClock();
   const limitations: BucketCacheError[] = [];
-  const onStore = lazy(async () => (await import("../presigned/index.js")).handlerStore(url, options, clock, limitations));
+  const onStore = lazy(async () =>
+    (await import("../presigned/index.js")).handlerStore(url, options, clock, limitations),
+  );
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };

@@ -112,7 +112,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
   const limitations: BucketCacheError[] = [];
   const capabilities = new Capabilities(name, limitations);
   const connection = { name, clock, capabilities, send, limits };
-  const control = bucketControl({ ...connection, signer });
+  const control = bucketControl({ ...connection, signer }, (key, call) => client.delete(key, call));
   const client = objectClient({
     ...connection,
     partSize,
