@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { createCache, type Codec, type ListedObject } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { deferred } from "./support/deferred.js";
-import { heard, twoCaches, stored, watchedStore } from "./support/stores.js";
+import { recordEvents, openCaches, readObject, watchedStore } from "./support/stores.js";
 
 async function keysOf(listing: AsyncIterable<ListedObject>): Promise<string[]> {
   const keys: string[] = [];
@@ -12,7 +12,7 @@ async function keysOf(listing: AsyncIterable<ListedObject>): Promise<string[]> {
 
 describe("explicit entries", () => {
   test("what was set is read back, in this process and in another one", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const value = { a: [1, "2", null], when: new Date(5), big: 10n, map: new Map([["k", new Set([1])]]) };
     await cache.set("report/2026", value);
     expect(await cache.get("report/2026")).toEqual(value);
@@ -28,7 +28,7 @@ describe("explicit entries", () => {
     ["false", false],
     ["0", 0],
   ])("%s is a value, not a miss", async (_name, value) => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.set("k", value);
     for (const reader of [cache, other]) {
       expect(await reader.getEntry("k")).toMatchObject({ key: "k", value });
@@ -38,7 +38,7 @@ describe("explicit entries", () => {
   });
 
   test("a miss is undefined everywhere and never an error", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     expect(await cache.get("nothing")).toBeUndefined();
     expect(await cache.getEntry("nothing")).toBeUndefined();
     expect(await cache.getStream("nothing")).toBeUndefined();
@@ -50,7 +50,7 @@ describe("explicit entries", () => {
   });
 
   test("an entry tells what is known of it", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await cache.set("k", { a: 1 }, { ttl: 60 });
     const { etag } = (await store.head("cache/k"))!;
     const expected = { key: "k", value: { a: 1 }, size: 7, etag, contentType: "application/json" };
@@ -61,7 +61,7 @@ describe("explicit entries", () => {
   });
 
   test("the key is the caller's, below the prefix", async () => {
-    const { cache, store } = twoCaches({ prefix: "team/cache-" });
+    const { cache, store } = openCaches({ prefix: "team/cache-" });
     for (const key of ["a", "dir/ä ö+&?#%", ".hidden", "a..b", "🎉"]) {
       await cache.set(key, key);
       expect(await store.head(`team/cache-${key}`)).toBeDefined();
@@ -70,7 +70,7 @@ describe("explicit entries", () => {
   });
 
   test("small values are stored plain, larger ones gzipped where that is smaller", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const noise = crypto.getRandomValues(new Uint8Array(5_000));
     for (const [value, compress, expected] of [
       ["x".repeat(1_023), "auto", undefined],
@@ -87,7 +87,7 @@ describe("explicit entries", () => {
   });
 
   test("Cache-Control says no-store and the marker, and the caller may change the former", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", 1);
     await cache.set("k", 1, { cacheControl: "private, max-age=60" });
     expect(store.calls.map(({ options }) => options["cacheControl"])).toEqual([
@@ -97,14 +97,14 @@ describe("explicit entries", () => {
   });
 
   test("a caller's content type is for others: it decides on no decoder", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await cache.set("k", "123", { contentType: "application/json" });
     expect((await store.head("cache/k"))!.contentType).toBe("application/json");
     expect(await other.get("k")).toBe("123");
   });
 
   test("each write has a nonce of its own, and function results a key", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("a", 1);
     await cache.set("a", 1);
     await cache.wrap(() => 1, { name: "f" })();
@@ -119,7 +119,7 @@ describe("explicit entries", () => {
 
 describe("getOrSet", () => {
   test("loads what is absent once, and stores it", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const load = vi.fn(async () => ({ a: 1 }));
     for (const reader of [cache, cache, other]) expect(await reader.getOrSet("k", load)).toEqual({ a: 1 });
     expect(load).toHaveBeenCalledTimes(1);
@@ -127,7 +127,7 @@ describe("getOrSet", () => {
   });
 
   test("gives the load a signal, and takes a ttl by value and shouldCache", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.getOrSet("a", ({ signal }) => signal.aborted, {
       ttl: (value) => (value ? 1 : 2),
       shouldCache: () => true,
@@ -140,7 +140,7 @@ describe("getOrSet", () => {
 
 describe("many at once", () => {
   test("getMany answers in the order of the keys, with undefined for misses", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.setMany([
       { key: "a", value: 1 },
       { key: "b", value: null },
@@ -152,7 +152,7 @@ describe("many at once", () => {
   });
 
   test("many more keys than run at a time", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const keys = Array.from({ length: 500 }, (_, i) => `k${i}`);
     function* entries() {
       for (const key of keys) yield { key, value: key };
@@ -165,7 +165,7 @@ describe("many at once", () => {
   });
 
   test("stop at the first failure, which is thrown when the others have ended", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const put = store.put;
     let running = 0;
     store.put = async (key, body, options) => {
@@ -185,7 +185,7 @@ describe("many at once", () => {
   });
 
   test("an iterable that throws rejects the call when the others have ended", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const reason = new Error("no more");
     function* entries() {
       yield { key: "a", value: 1 };
@@ -204,8 +204,8 @@ describe("many at once", () => {
   test("deleteMany works on a store that has none, and tells of each", async () => {
     const store = watchedStore();
     delete store.deleteMany;
-    const { cache, other } = twoCaches({ store });
-    const deleted = heard(cache, "delete");
+    const { cache, other } = openCaches({ store });
+    const deleted = recordEvents(cache, "delete");
     await cache.setMany(["a", "b"].map((key) => ({ key, value: 1 })));
     await cache.deleteMany(["a", "b", "a"]);
     expect(await other.getMany(["a", "b"])).toEqual([undefined, undefined]);
@@ -215,7 +215,7 @@ describe("many at once", () => {
 
 describe("list and clear", () => {
   const fill = async () => {
-    const parts = twoCaches();
+    const parts = openCaches();
     for (const key of ["a/1", "a/2", "ab/1", "b", "ä"]) await parts.cache.set(key, key);
     await parts.store.put("cache/.bucketcache/lease", new Uint8Array(1), { contentType: "x/y", metadata: {} });
     await parts.store.put("elsewhere/a/1", new Uint8Array(1), { contentType: "x/y", metadata: {} });
@@ -268,7 +268,7 @@ describe("list and clear", () => {
   });
 
   test("clear by name takes the name as wrap does", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const fn = vi.fn(() => 1);
     const wrapped = cache.wrap(fn, { name: "f<T>" });
     await wrapped();
@@ -301,7 +301,7 @@ describe("list and clear", () => {
     for (let i = 0; i < 2_100; i++) {
       await inner.put(`cache/${i}`, new Uint8Array(), { contentType: "x/y", metadata: {} });
     }
-    await twoCaches({ store }).cache.clear({ all: true });
+    await openCaches({ store }).cache.clear({ all: true });
     expect(store.operations().filter((operation) => operation === "deleteMany")).toHaveLength(3);
     expect(await keysOf(inner.list(""))).toEqual([]);
   });
@@ -323,7 +323,7 @@ describe("custom codecs", () => {
   };
 
   test("store what they accept, in both layers, and functions may return it", async () => {
-    const { cache, other, store } = twoCaches({ codecs: [money] });
+    const { cache, other, store } = openCaches({ codecs: [money] });
     await cache.set("k", new Money(5));
     expect((await store.head("cache/k"))!.contentType).toBe("text/x-money");
     for (const reader of [cache, other]) {
@@ -343,7 +343,7 @@ describe("custom codecs", () => {
       encode: (value: string | Uint8Array | Blob) => (value instanceof Blob ? `blob of ${value.size}` : value),
       decode: (body) => `${new TextDecoder().decode(body)}!`,
     };
-    const { cache, other } = twoCaches({ codecs: [shout] });
+    const { cache, other } = openCaches({ codecs: [shout] });
     await cache.set("text", "a");
     const bytes = new Uint8Array([98]);
     const setting = cache.set("bytes", bytes, { compress: true });
@@ -360,10 +360,10 @@ describe("custom codecs", () => {
         throw new RangeError("cannot");
       },
     };
-    const { cache, store } = twoCaches({ codecs: [broken] });
+    const { cache, store } = openCaches({ codecs: [broken] });
     await expect(cache.set("k", new Money(1))).rejects.toThrow(RangeError);
-    await twoCaches({ store, codecs: [money] }).cache.set("k", new Money(1));
-    const { cache: reader } = twoCaches({
+    await openCaches({ store, codecs: [money] }).cache.set("k", new Money(1));
+    const { cache: reader } = openCaches({
       store,
       codecs: [
         {
@@ -381,15 +381,15 @@ describe("custom codecs", () => {
 
   test("with a name that is taken or no token are a TypeError", () => {
     for (const name of ["json", "text", "bytes", "tagged", "", "a b", "ä"]) {
-      expect(() => twoCaches({ codecs: [{ ...money, name }] })).toThrow(TypeError);
+      expect(() => openCaches({ codecs: [{ ...money, name }] })).toThrow(TypeError);
     }
-    expect(() => twoCaches({ codecs: [money, money] })).toThrow(/taken/);
+    expect(() => openCaches({ codecs: [money, money] })).toThrow(/taken/);
   });
 });
 
 describe("wrap", () => {
   test("1,000 concurrent calls on a cold key are one GET, one call, one PUT; on a warm bucket one GET", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const fn = vi.fn(async (n: number) => ({ n }));
     const wrapped = cache.wrap(fn, { name: "fn" });
     const results = await Promise.all(Array.from({ length: 1000 }, () => wrapped(1)));
@@ -405,12 +405,12 @@ describe("wrap", () => {
 
 describe("createCache", () => {
   test("does nothing until it is used", () => {
-    const { store } = twoCaches();
+    const { store } = openCaches();
     expect(store.calls).toEqual([]);
   });
 
   test("leaves two caches on one store independent, but for the store", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.set("k", 1);
     expect(other.stats().memory.entries).toBe(0);
     const listener = vi.fn();

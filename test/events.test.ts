@@ -3,12 +3,12 @@ import { BucketCacheError, type CacheEvents } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { faultyStore } from "bucketcache/testing";
 import { deferred } from "./support/deferred.js";
-import { heard, twoCaches, putForeign } from "./support/stores.js";
+import { recordEvents, openCaches, putForeign } from "./support/stores.js";
 
 const KINDS = ["hit", "miss", "set", "delete", "expire", "evict", "error"] as const;
 
 /** The kinds and keys of all events, in order. */
-function log(cache: ReturnType<typeof twoCaches>["cache"]): string[] {
+function log(cache: ReturnType<typeof openCaches>["cache"]): string[] {
   const lines: string[] = [];
   for (const kind of KINDS) {
     cache.on(kind, (event: CacheEvents[typeof kind]) => {
@@ -21,7 +21,7 @@ function log(cache: ReturnType<typeof twoCaches>["cache"]): string[] {
 
 describe("events", () => {
   test("tell what happens, by the keys that callers use", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const lines = log(cache);
     const others = log(other);
     await cache.get("k");
@@ -35,7 +35,7 @@ describe("events", () => {
   });
 
   test("of a wrapped function, once for each call that memory answers and once for each request", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const lines = log(cache);
     const wrapped = cache.wrap((n: number) => n, { name: "f" });
     const key = wrapped.keyOf(1);
@@ -47,10 +47,10 @@ describe("events", () => {
 
   test("carry sizes in stored bytes, and durations in milliseconds", async () => {
     vi.useFakeTimers();
-    const { cache, other, store } = twoCaches();
-    const sets = heard(cache, "set");
-    const hits = heard(other, "hit");
-    const misses = heard(other, "miss");
+    const { cache, other, store } = openCaches();
+    const sets = recordEvents(cache, "set");
+    const hits = recordEvents(other, "hit");
+    const misses = recordEvents(other, "miss");
     const put = store.hold("put");
     const setting = cache.set("k", "x".repeat(100), { compress: false });
     await put.reached;
@@ -72,7 +72,7 @@ describe("events", () => {
 
   test("of expiry tell of both layers", async () => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const lines = log(cache);
     const others = log(other);
     await cache.set("k", "v", { ttl: 1 });
@@ -86,7 +86,7 @@ describe("events", () => {
   });
 
   test("stop for a listener that has left, one registration at a time", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const listener = vi.fn();
     const off = [cache.on("miss", listener), cache.on("miss", listener)];
     await cache.get("k");
@@ -101,13 +101,13 @@ describe("events", () => {
   });
 
   test("of unknown kinds, and listeners that are none, are a TypeError", () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     expect(() => cache.on("hits" as never, () => undefined)).toThrow(/there is no event "hits"/);
     expect(() => cache.on("hit", undefined as never)).toThrow(TypeError);
   });
 
   test("error is never thrown when nobody listens", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await putForeign(store, "cache/k", "v", { expires_at: "soon" });
     expect(await cache.get("k")).toBeUndefined();
   });
@@ -122,7 +122,7 @@ describe("a listener that throws", () => {
   afterEach(() => void vi.restoreAllMocks());
 
   test("disturbs neither the call nor other listeners, and is reported as a warning", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const bug = new Error("a bug of the listener");
     const fine = vi.fn();
     for (const kind of KINDS) {
@@ -141,7 +141,7 @@ describe("a listener that throws", () => {
 
 describe("stats", () => {
   test("count calls, requests and bytes", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const wrapped = cache.wrap((n: number) => "x".repeat(n), { name: "f", compress: false });
     await wrapped(10);
     await wrapped(10);
@@ -163,7 +163,7 @@ describe("stats", () => {
   });
 
   test("count what the store failed at", async () => {
-    const { cache } = twoCaches({ store: faultyStore(memoryStore(), { faults: [{}] }) });
+    const { cache } = openCaches({ store: faultyStore(memoryStore(), { faults: [{}] }) });
     await expect(cache.get("k")).rejects.toThrow(BucketCacheError);
     expect(cache.stats().store.errors).toBe(1);
   });
@@ -171,7 +171,7 @@ describe("stats", () => {
 
 describe("close", () => {
   test("flushes, then closes the store", async () => {
-    const { cache, store } = twoCaches({ write: "background" });
+    const { cache, store } = openCaches({ write: "background" });
     const closed = vi.fn(async () => expect(await store.head("cache/k")).toBeDefined());
     store.close = closed;
     const gate = store.hold("put");
@@ -186,7 +186,7 @@ describe("close", () => {
   });
 
   test("may be called twice, and closes the store once", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     store.close = vi.fn(async () => undefined);
     await Promise.all([cache.close(), cache.close()]);
     await cache.close();
@@ -194,7 +194,7 @@ describe("close", () => {
   });
 
   test("leaves nothing that keeps the process alive, and flush of nothing is done at once", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     await cache.flush();
     await cache.close();
     await cache.flush();

@@ -4,14 +4,14 @@ import { gzipSync } from "node:zlib";
 import { BucketCacheError, type Cache, isBucketCacheError, type ErrorCode, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
 import { faultyStore } from "bucketcache/testing";
-import { heard, twoCaches, putForeign, watchedStore } from "./support/stores.js";
+import { recordEvents, openCaches, putForeign, watchedStore } from "./support/stores.js";
 
 const unhandled: unknown[] = [];
-const recordUnhandled = (reason: unknown) => void unhandled.push(reason);
-beforeEach(() => void process.on("unhandledRejection", recordUnhandled));
+const note = (reason: unknown) => void unhandled.push(reason);
+beforeEach(() => void process.on("unhandledRejection", note));
 afterEach(async () => {
   await new Promise((resolve) => setImmediate(resolve));
-  process.off("unhandledRejection", recordUnhandled);
+  process.off("unhandledRejection", note);
   expect(unhandled.splice(0)).toEqual([]);
 });
 
@@ -24,8 +24,8 @@ describe("a store that is down", () => {
   test.each(["ERR_UNAVAILABLE", "ERR_TIMEOUT"] as const)(
     "%s: wrap and getOrSet run the function and tell",
     async (code) => {
-      const { cache } = twoCaches({ store: failing(code) });
-      const errors = heard(cache, "error");
+      const { cache } = openCaches({ store: failing(code) });
+      const errors = recordEvents(cache, "error");
       const fn = vi.fn((n: number) => n);
       const wrapped = cache.wrap(fn, { name: "f" });
       expect(await wrapped(1)).toBe(1);
@@ -42,7 +42,7 @@ describe("a store that is down", () => {
 
   test("what any store of the user's throws counts as down, and is the cause", async () => {
     const cause = new TypeError("fetch failed");
-    const { cache } = twoCaches({ store: faultyStore(memoryStore(), { faults: [{ error: cause }] }) });
+    const { cache } = openCaches({ store: faultyStore(memoryStore(), { faults: [{ error: cause }] }) });
     expect(await cache.getOrSet("k", () => "v")).toBe("v");
     await expect(cache.get("other")).rejects.toMatchObject({
       code: "ERR_UNAVAILABLE",
@@ -53,7 +53,7 @@ describe("a store that is down", () => {
   });
 
   test("get, set and all else throw", async () => {
-    const { cache } = twoCaches({ store: failing("ERR_UNAVAILABLE") });
+    const { cache } = openCaches({ store: failing("ERR_UNAVAILABLE") });
     const wrapped = cache.wrap(() => 1, { name: "f" });
     for (const call of [
       () => cache.get("k"),
@@ -77,7 +77,7 @@ describe("a store that is down", () => {
   });
 
   test('whenUnavailable: "throw" lets wrap and getOrSet throw too', async () => {
-    const { cache } = twoCaches({ store: failing("ERR_UNAVAILABLE"), whenUnavailable: "throw" });
+    const { cache } = openCaches({ store: failing("ERR_UNAVAILABLE"), whenUnavailable: "throw" });
     const fn = vi.fn(() => 1);
     await expect(cache.wrap(fn, { name: "f" })()).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
     await expect(cache.getOrSet("k", fn)).rejects.toMatchObject({ code: "ERR_UNAVAILABLE" });
@@ -87,8 +87,8 @@ describe("a store that is down", () => {
   test("only for writing: the result is returned, and told", async () => {
     const store = faultyStore(memoryStore(), { faults: [{ operation: "put" }] });
     for (const whenUnavailable of ["bypass", "throw"] as const) {
-      const { cache } = twoCaches({ store, whenUnavailable });
-      const errors = heard(cache, "error");
+      const { cache } = openCaches({ store, whenUnavailable });
+      const errors = recordEvents(cache, "error");
       const call = cache.getOrSet("k", () => "v");
       if (whenUnavailable === "bypass") {
         expect(await call).toBe("v");
@@ -99,16 +99,16 @@ describe("a store that is down", () => {
 
   test("what could not be read is not overwritten", async () => {
     const store = faultyStore(memoryStore());
-    const { cache, other } = twoCaches({ store });
+    const { cache, other } = openCaches({ store });
     await other.set("k", "theirs");
     store.faults.push({ operation: "get" });
     expect(await cache.getOrSet("k", () => "ours")).toBe("ours");
     store.faults.length = 0;
-    expect(await twoCaches({ store }).cache.get("k")).toBe("theirs");
+    expect(await openCaches({ store }).cache.get("k")).toBe("theirs");
   });
 
   describe("a body that is overwritten while it is read on after a break", () => {
-    /** A store whose objects are overwritten while they are read, so many times. */
+    /** Whose reads end so, some times. */
     function overwriting(times: number): ObjectStore {
       const store = memoryStore();
       return {
@@ -125,13 +125,13 @@ describe("a store that is down", () => {
     }
 
     test("is read again, and its newest value is the answer", async () => {
-      const { cache } = twoCaches({ store: overwriting(2), memory: false });
+      const { cache } = openCaches({ store: overwriting(2), memory: false });
       await cache.set("k", "old");
       expect(await cache.get("k")).toBe("newer 0");
     });
 
     test("is a conflict in the end, when that never stops", async () => {
-      const { cache } = twoCaches({ store: overwriting(Infinity), memory: false });
+      const { cache } = openCaches({ store: overwriting(Infinity), memory: false });
       await cache.set("k", "old");
       await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_CONFLICT" });
     });
@@ -139,7 +139,7 @@ describe("a store that is down", () => {
 
   test("a transfer that breaks off is an outage, never damage", async () => {
     const store = faultyStore(memoryStore());
-    const { cache, other } = twoCaches({ store });
+    const { cache, other } = openCaches({ store });
     await other.set("k", "0123456789", { compress: false });
     for (const truncateAfterBytes of [0, 5]) {
       store.faults.splice(0, Infinity, { operation: "get", truncateAfterBytes });
@@ -149,7 +149,7 @@ describe("a store that is down", () => {
 
   test("a body that is shorter than announced is an outage, never damage", async () => {
     const store = watchedStore();
-    const { cache, other } = twoCaches({ store });
+    const { cache, other } = openCaches({ store });
     await other.set("k", [1, 2, 3]);
     const get = store.get;
     store.get = async (...args) => {
@@ -163,7 +163,7 @@ describe("a store that is down", () => {
 
   test("random faults lose no call: each gets a value or an error of ours", async () => {
     const store = faultyStore(memoryStore(), { seed: 11, faults: [{ probability: 0.3 }] });
-    const { cache } = twoCaches({ store, memory: { maxEntries: 3 } });
+    const { cache } = openCaches({ store, memory: { maxEntries: 3 } });
     const wrapped = cache.wrap(async (n: number) => n * 2, { name: "f" });
     for (let i = 0; i < 200; i++) {
       expect(await wrapped(i % 7)).toBe((i % 7) * 2);
@@ -181,7 +181,7 @@ describe("a store that refuses", () => {
     "ERR_CORS",
     "ERR_STORE",
   ] as const)("%s is thrown, and no function runs", async (code) => {
-    const { cache } = twoCaches({ store: failing(code) });
+    const { cache } = openCaches({ store: failing(code) });
     const fn = vi.fn(() => 1);
     for (const call of [
       () => cache.get("k"),
@@ -198,7 +198,7 @@ describe("a store that refuses", () => {
 
   test("a refused write of a load is thrown to every caller", async () => {
     const error = new BucketCacheError("ERR_FORBIDDEN", "read only");
-    const { cache } = twoCaches({ store: faultyStore(memoryStore(), { faults: [{ operation: "put", error }] }) });
+    const { cache } = openCaches({ store: faultyStore(memoryStore(), { faults: [{ operation: "put", error }] }) });
     const results = await Promise.allSettled([cache.getOrSet("k", () => 1), cache.getOrSet("k", () => 1)]);
     expect(results).toEqual(Array(2).fill({ status: "rejected", reason: error }));
     expect(await cache.get("k")).toBeUndefined();
@@ -212,7 +212,7 @@ describe("a store that refuses", () => {
         { operation: "head", error },
       ],
     });
-    const { cache, other } = twoCaches({ store, whenForbidden: "miss" });
+    const { cache, other } = openCaches({ store, whenForbidden: "miss" });
     expect(await cache.get("k")).toBeUndefined();
     expect(await cache.has("k")).toBe(false);
     expect(await cache.getStream("k")).toBeUndefined();
@@ -242,9 +242,9 @@ describe("a damaged entry", () => {
   ];
 
   test.each(damages)("%s is a miss with an event, and the function overwrites it", async (_name, body, metadata) => {
-    const { cache, other, store } = twoCaches();
-    const errors = heard(cache, "error");
-    const misses = heard(cache, "miss");
+    const { cache, other, store } = openCaches();
+    const errors = recordEvents(cache, "error");
+    const misses = recordEvents(cache, "miss");
     await putForeign(store, "cache/k", body, metadata);
     expect(await cache.get("k")).toBeUndefined();
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_DAMAGED", key: "cache/k", store: "watched" } }]);
@@ -254,7 +254,7 @@ describe("a damaged entry", () => {
   });
 
   test("of a function is overwritten by it", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const fn = vi.fn(() => "computed");
     const wrapped = cache.wrap(fn, { name: "f" });
     await putForeign(store, `cache/${wrapped.keyOf()}`, "{", { entry: entry("json") });
@@ -264,7 +264,7 @@ describe("a damaged entry", () => {
   });
 
   test("an object that is not compressed although it says so is damage, but for Python's streams", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await putForeign(store, "cache/k", "plain", { compressed: "true" });
     expect(await cache.get("k")).toBe("plain");
   });
@@ -272,8 +272,8 @@ describe("a damaged entry", () => {
 
 describe("limits", () => {
   test("a value too large is refused by set, thrown by get, and passed through by functions with an event", async () => {
-    const { cache, store } = twoCaches({ maxValueBytes: 100, memory: false });
-    const errors = heard(cache, "error");
+    const { cache, store } = openCaches({ maxValueBytes: 100, memory: false });
+    const errors = recordEvents(cache, "error");
     const large = "x".repeat(101);
     await expect(cache.set("k", large)).rejects.toMatchObject({ code: "ERR_TOO_LARGE", key: "cache/k" });
     expect(store.calls).toEqual([]);
@@ -294,7 +294,7 @@ describe("limits", () => {
   });
 
   test("decompression stops at the limit", async () => {
-    const { store, cache } = twoCaches({ maxValueBytes: 60_000 });
+    const { store, cache } = openCaches({ maxValueBytes: 60_000 });
     const bomb = new Uint8Array(gzipSync(Buffer.alloc(50_000_000)));
     expect(bomb.length).toBeLessThan(60_000);
     await putForeign(store, "cache/k", bomb, { compressed: "true" });
@@ -302,7 +302,7 @@ describe("limits", () => {
   });
 
   test.each([0, -1, NaN, "1"])("%s is no maxValueBytes", (maxValueBytes) => {
-    expect(() => twoCaches({ maxValueBytes: maxValueBytes as number })).toThrow(/maxValueBytes/);
+    expect(() => openCaches({ maxValueBytes: maxValueBytes as number })).toThrow(/maxValueBytes/);
   });
 });
 
@@ -311,7 +311,7 @@ describe("errors", () => {
     const foreign = Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" });
     expect(isBucketCacheError(foreign)).toBe(true);
     expect(isBucketCacheError(new BucketCacheError("ERR_STORE", "x"))).toBe(true);
-    // The error is from another realm: it is no instance of this realm's Error.
+    // Of another realm: no instance of this one's Error.
     const distant: unknown = runInNewContext(
       'Object.assign(new Error("x"), { name: "BucketCacheError", code: "ERR_STORE" })',
     );
@@ -330,12 +330,12 @@ describe("errors", () => {
   });
 
   test("misuse is a TypeError that says what to do", async () => {
-    const { cache, store } = twoCaches();
-    expect(() => twoCaches({ store: {} as never })).toThrow(/createCache needs a store/);
-    expect(() => twoCaches({ whenUnavailable: "ignore" as never })).toThrow(/whenUnavailable must be/);
-    expect(() => twoCaches({ write: "later" as never })).toThrow(/write must be/);
-    expect(() => twoCaches({ compress: "yes" as never })).toThrow(/compress must be/);
-    expect(() => twoCaches({ prefix: 5 as never })).toThrow(/prefix/);
+    const { cache, store } = openCaches();
+    expect(() => openCaches({ store: {} as never })).toThrow(/createCache needs a store/);
+    expect(() => openCaches({ whenUnavailable: "ignore" as never })).toThrow(/whenUnavailable must be/);
+    expect(() => openCaches({ write: "later" as never })).toThrow(/write must be/);
+    expect(() => openCaches({ compress: "yes" as never })).toThrow(/compress must be/);
+    expect(() => openCaches({ prefix: 5 as never })).toThrow(/prefix/);
     for (const key of [
       "",
       "/a",
@@ -382,7 +382,7 @@ describe("errors", () => {
     ],
     ["a promise", { a: Promise.resolve() }, /value\.a is an instance of Promise/],
   ])("%s cannot be stored: a TypeError that names the path, and nothing is stored", async (_kind, value, message) => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", "old");
     await expect(cache.set("k", value)).rejects.toThrow(message);
     await expect(cache.getOrSet("other", () => value)).rejects.toThrow(message);
@@ -391,7 +391,7 @@ describe("errors", () => {
   });
 
   test("a cycle cannot be stored", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const value: { self?: unknown } = {};
     value.self = value;
     await expect(cache.set("k", value)).rejects.toThrow(TypeError);
@@ -404,14 +404,14 @@ describe("errors", () => {
     ["an ArrayBuffer", () => new ArrayBuffer(1)],
     ["an async generator", () => (async function* () {})()],
   ])("a cached function that returns %s is a TypeError that names getOrSetStream", async (_kind, fn) => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await expect(cache.wrap(fn, { name: "f" })()).rejects.toThrow(/getOrSetStream/);
     await expect(cache.getOrSet<unknown>("k", fn)).rejects.toThrow(TypeError);
     expect(store.operations()).not.toContain("put");
   });
 
   test("presign on a store that cannot sign is ERR_UNSUPPORTED, and wrapped.presign runs no function for it", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     await expect(cache.presign("k")).rejects.toMatchObject({ code: "ERR_UNSUPPORTED", store: "watched" });
     const fn = vi.fn(() => 1);
     await expect(cache.wrap(fn, { name: "f" }).presign()).rejects.toMatchObject({ code: "ERR_UNSUPPORTED" });
@@ -425,7 +425,7 @@ describe("a deletion that is aborted while it waits for an earlier write", () =>
     ["delete", (cache: Cache, signal: AbortSignal) => cache.delete("k", { signal })],
     ["clear", (cache: Cache, signal: AbortSignal) => cache.clear({ all: true, signal })],
   ] as const)("%s rejects with the reason, and no other promise rejects unheard", async (_name, remove) => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", 0);
     const put = store.hold("put");
     const setting = cache.set("k", 1);
@@ -442,7 +442,7 @@ describe("a deletion that is aborted while it waits for an earlier write", () =>
   });
 
   test("of entries in batches, a clear that is aborted during a batch rejects once", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", 0);
     const listing = store.hold("list", "after");
     const controller = new AbortController();

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { deferred, type Deferred } from "./support/deferred.js";
-import { heard, twoCaches } from "./support/stores.js";
+import { recordEvents, openCaches } from "./support/stores.js";
 
 function gated<T>() {
   const gates: Deferred<T>[] = [];
@@ -18,7 +18,7 @@ function gated<T>() {
 
 describe("one load for all who ask at the same time", () => {
   test("getOrSet", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const { load, gates, started } = gated<string>();
     const calls = [cache.getOrSet("k", load), cache.getOrSet("k", load)];
     await started[0];
@@ -31,7 +31,7 @@ describe("one load for all who ask at the same time", () => {
 
   test("wrap and getOrSet share, in either order", async () => {
     for (const first of ["wrap", "getOrSet"]) {
-      const { cache, store } = twoCaches();
+      const { cache, store } = openCaches();
       const gate = deferred<string>();
       const fn = vi.fn(() => gate.promise);
       const wrapped = cache.wrap(fn, { name: "f" });
@@ -47,7 +47,7 @@ describe("one load for all who ask at the same time", () => {
   });
 
   test("a plain get shares only the read: it does not wait for the function", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const { load, gates, started } = gated<string>();
     const gate = store.hold("get");
     const loading = cache.getOrSet("k", load);
@@ -63,7 +63,7 @@ describe("one load for all who ask at the same time", () => {
   });
 
   test("concurrent gets of one key are one GET", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await other.set("k", "v");
     store.calls.length = 0;
     expect(await Promise.all([cache.get("k"), cache.get("k"), cache.getMany(["k", "k"])])).toEqual([
@@ -75,7 +75,7 @@ describe("one load for all who ask at the same time", () => {
   });
 
   test("different keys never wait for each other", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const { load, started, gates } = gated<string>();
     const stuck = cache.getOrSet("a", load);
     await started[0];
@@ -85,7 +85,7 @@ describe("one load for all who ask at the same time", () => {
   });
 
   test("refresh runs the function although there is a value, once for all who ask", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     let calls = 0;
     const fn = async () => ++calls;
     const wrapped = cache.wrap(fn, { name: "f" });
@@ -113,8 +113,8 @@ describe("the function's own error", () => {
     "%s reaches every waiter unchanged, is not stored, and the next call tries again",
     async (_n, reason) => {
       for (const sync of [false, true]) {
-        const { cache, store } = twoCaches();
-        const errors = heard(cache, "error");
+        const { cache, store } = openCaches();
+        const errors = recordEvents(cache, "error");
         let fails = true;
         const fn = vi.fn((): string | Promise<string> => {
           if (!fails) return "fine";
@@ -140,7 +140,7 @@ describe("the function's own error", () => {
   );
 
   test("leaves an old value alone", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     let calls = 0;
     const wrapped = cache.wrap(
       async () => {
@@ -157,7 +157,7 @@ describe("the function's own error", () => {
 
 describe("abort", () => {
   test("of one caller leaves the others", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const { load, gates, signals, started } = gated<string>();
     const controller = new AbortController();
     const leaving = cache.getOrSet("k", load, { signal: controller.signal });
@@ -174,7 +174,7 @@ describe("abort", () => {
   });
 
   test("of the last caller aborts the load with that reason; nothing is stored, and the next call starts anew", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const { load, gates, signals, started } = gated<string>();
     const controllers = [new AbortController(), new AbortController()];
     const calls = controllers.map(({ signal }) => cache.getOrSet("k", load, { signal }));
@@ -198,7 +198,7 @@ describe("abort", () => {
   });
 
   test("without a caller left, a load that goes on anyway does not store what it finds", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const { load, gates, started } = gated<string>();
     const controller = new AbortController();
     const call = cache.getOrSet("k", load, { signal: controller.signal });
@@ -212,7 +212,7 @@ describe("abort", () => {
   });
 
   test("of a wrapped function goes through with()", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const gate = deferred<string>();
     const fn = vi.fn(() => gate.promise);
     const wrapped = cache.wrap(fn, { name: "f" });
@@ -229,7 +229,7 @@ describe("abort", () => {
   });
 
   test("reaches the store, and rejects with the signal's own reason", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await other.set("k", "v");
     for (const [operation, call] of [
       ["get", (signal: AbortSignal) => cache.get("k", { signal })],
@@ -255,7 +255,7 @@ describe("abort", () => {
   });
 
   test("before the call rejects it, and the store is not asked", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const reason = new Error("too late");
     const signal = AbortSignal.abort(reason);
     const never = vi.fn(() => 1);
@@ -291,7 +291,7 @@ describe("abort", () => {
   });
 
   test("of flush leaves the background work alone", async () => {
-    const { cache, other, store } = twoCaches({ write: "background" });
+    const { cache, other, store } = openCaches({ write: "background" });
     const gate = store.hold("put");
     await cache.set("k", 1);
     const controller = new AbortController();
@@ -304,7 +304,7 @@ describe("abort", () => {
   });
 
   test("of a write or read that waits for its turn takes effect at once, and its turn comes to nothing", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const gate = store.hold("put");
     const first = cache.set("k", "first");
     await gate.reached;
@@ -331,7 +331,7 @@ describe("abort", () => {
   });
 
   test("of many callers by one signal has one listener", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const controller = new AbortController();
     const add = vi.spyOn(controller.signal, "addEventListener");
     const calls = Array.from({ length: 100 }, (_, i) =>
@@ -347,7 +347,7 @@ describe("abort", () => {
   });
 
   test("adds no listener for each call to a signal that lives long", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const { signal } = new AbortController();
     const add = vi.spyOn(signal, "addEventListener");
     for (let i = 0; i < 10; i++) {
@@ -365,7 +365,7 @@ describe("on workerd", () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" });
     try {
-      const { cache } = twoCaches();
+      const { cache } = openCaches();
       const { load, gates, started } = gated<string>();
       const dead = cache.getOrSet("k", load);
       await started[0];
@@ -389,14 +389,14 @@ describe("on workerd", () => {
 
 describe("waitUntil", () => {
   test("is given every shared load by the call that began it", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const { load, gates, started } = gated<string>();
     const given: [number, Promise<unknown>][] = [];
     const calls = [1, 2].map((n) => cache.getOrSet("k", load, { waitUntil: (promise) => given.push([n, promise]) }));
     await started[0];
     expect(new Set(given.map(([n]) => n))).toEqual(new Set([1]));
     gates[0]!.reject(new Error("no luck"));
-    // Promises given to waitUntil never reject: a rejection would end a worker.
+    // What is given never rejects: that would be the end of a worker.
     await Promise.all(given.map(([, promise]) => promise));
     await Promise.allSettled(calls);
   });
@@ -404,7 +404,7 @@ describe("waitUntil", () => {
   test("of the cache is used where a call has none, and with() sets it for one request", async () => {
     const ofCache = vi.fn();
     const ofCall = vi.fn();
-    const { cache } = twoCaches({ waitUntil: ofCache });
+    const { cache } = openCaches({ waitUntil: ofCache });
     const wrapped = cache.wrap((n: number) => n, { name: "f", write: "background" });
     await wrapped(1);
     expect(ofCache).toHaveBeenCalled();

@@ -1,10 +1,10 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test, vi } from "vitest";
 import { cacheKey, type CacheOptions } from "bucketcache";
-import { heard, putForeign, stored, textOf, twoCaches } from "./support/stores.js";
+import { recordEvents, putForeign, readObject, textOf, openCaches } from "./support/stores.js";
 
 // Objects as `etl_pycache.S3Cache` writes them; with prefix "" both sides use the same keys.
-const pythonCaches = (options: Partial<Omit<CacheOptions, "store">> = {}) => twoCaches({ prefix: "", ...options });
+const pythonCaches = (options: Partial<Omit<CacheOptions, "store">> = {}) => openCaches({ prefix: "", ...options });
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const gzip = (data: string | Uint8Array) => new Uint8Array(gzipSync(data));
 
@@ -73,7 +73,7 @@ describe("an object that Python wrote", () => {
 
   test("that is damaged gzip is a miss with an event", async () => {
     const { cache, store } = pythonCaches();
-    const errors = heard(cache, "error");
+    const errors = recordEvents(cache, "error");
     await putForeign(store, "k", gzip("text").subarray(0, 12), { compressed: "true" });
     expect(await cache.get("k")).toBeUndefined();
     expect(errors).toMatchObject([{ key: "k", error: { code: "ERR_DAMAGED" } }]);
@@ -131,7 +131,7 @@ describe("what Python reads of ours", () => {
 
   test("gzip is flagged as Python flags it, and derived keys have the layout of the seed", async () => {
     const { store } = pythonCaches();
-    const { cache } = twoCaches({ store });
+    const { cache } = openCaches({ store });
     await cache.set("k", "x".repeat(2_000));
     expect((await store.head("cache/k"))!.metadata["compressed"]).toBe("true");
     const wrapped = cache.wrap((n: number) => n, { name: "module.<locals>.fn" });

@@ -1,10 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
 import { cacheKey, cached } from "bucketcache";
-import { heard, twoCaches, putForeign, schemaOf } from "./support/stores.js";
+import { recordEvents, openCaches, putForeign, schemaOf } from "./support/stores.js";
 
 describe("the key of a call", () => {
   test("is cacheKey of name and arguments, and names the object", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const wrapped = cache.wrap((a: string, b?: { c: number }) => [a, b], { name: "dir/f" });
     await wrapped("x", { c: 1 });
     expect(wrapped.keyOf("x", { c: 1 })).toBe(cacheKey("dir/f", ["x", { c: 1 }]));
@@ -13,7 +13,7 @@ describe("the key of a call", () => {
   });
 
   test("ignores trailing undefined, the order of properties, and `this`", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const fn = vi.fn(function (this: unknown, ..._args: unknown[]) {
       return fn.mock.calls.length;
     });
@@ -35,7 +35,7 @@ describe("the key of a call", () => {
   });
 
   test("is made of what `key` returns, which sees `this`, for every method", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const calls: string[] = [];
     type Called = (this: unknown, ...args: unknown[]) => unknown;
     const wrapped = cache.wrap(
@@ -73,7 +73,7 @@ describe("the key of a call", () => {
   });
 
   test("may be any data, and a `key` that returns none is a TypeError that names it", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     let key: unknown = "text";
     const wrapped = cache.wrap(() => 1, { name: "f", key: () => key });
     const keys = ["text", 5, null, undefined, ["text"], { a: 1 }, new Date(5)].map((value) => {
@@ -86,7 +86,7 @@ describe("the key of a call", () => {
   });
 
   test("refuses what is no data with a TypeError that names the path and the key option, without a call", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const fn = vi.fn((..._args: unknown[]) => 1);
     const wrapped = cache.wrap(fn, { name: "f" });
     for (const arg of [
@@ -112,7 +112,7 @@ describe("the key of a call", () => {
 describe("memory is reached by object key", () => {
   test("delete, deleteMany, clear and set by key reach what a function's memo holds", async () => {
     for (const args of [["one string"], [1, { two: 2 }]] as unknown[][]) {
-      const { cache } = twoCaches();
+      const { cache } = openCaches();
       let calls = 0;
       const wrapped = cache.wrap((..._args: unknown[]) => ++calls, { name: "f" });
       const key = cacheKey("f", args);
@@ -135,7 +135,7 @@ describe("memory is reached by object key", () => {
   });
 
   test("a hit asks neither the store nor the function", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const fn = vi.fn((n: number) => ({ n }));
     const wrapped = cache.wrap(fn, { name: "f" });
     const first = await wrapped(1);
@@ -154,7 +154,7 @@ describe("two functions that share a name once it is made safe", () => {
     const names = ["f<a>", "f_a_"];
     expect(cacheKey(names[0]!, [1])).toBe(cacheKey(names[1]!, [1]));
     for (const memory of [{}, false] as const) {
-      const { cache, other } = twoCaches({ memory });
+      const { cache, other } = openCaches({ memory });
       const [angle, plain] = names.map((name) => cache.wrap((n: number) => `${name} ${n}`, { name, replace: true }));
       const results = await Promise.all([angle!(1), plain!(1), angle!(1), plain!(1)]);
       expect(results).toEqual(["f<a> 1", "f_a_ 1", "f<a> 1", "f_a_ 1"]);
@@ -173,7 +173,7 @@ describe("two functions that share a name once it is made safe", () => {
 
 describe("a name", () => {
   test("is required", () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     for (const options of [{}, { name: "" }, { name: 5 }, undefined]) {
       expect(() => cache.wrap(() => 1, options as never)).toThrow(/name/);
     }
@@ -184,7 +184,7 @@ describe("a name", () => {
   });
 
   test("belongs to one function of a cache, unless its source is the same or it says replace", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const make1 = () => (n: number) => n;
     cache.wrap(make1(), { name: "f" });
     cache.wrap(make1(), { name: "f" });
@@ -198,7 +198,7 @@ describe("a name", () => {
   });
 
   test("copies of one source share what memory holds", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     let calls = 0;
     const make1 = () => () => ++calls;
     expect(await cache.wrap(make1(), { name: "f" })()).toBe(1);
@@ -208,7 +208,7 @@ describe("a name", () => {
 
 describe("a wrapped function", () => {
   test("is asynchronous whatever the function is, and passes `this`, name, length and fn on", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     function area(this: { scale: number } | void, a: number, b: number) {
       return a * b * (this ? this.scale : 1);
     }
@@ -229,7 +229,7 @@ describe("a wrapped function", () => {
   });
 
   test("with() binds options for one request and keeps the rest", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const fn = vi.fn((n: number) => n);
     const wrapped = cache.wrap(fn, { name: "f" });
     const controller = new AbortController();
@@ -244,7 +244,7 @@ describe("a wrapped function", () => {
   });
 
   test("keeps null and undefined, and shouldCache decides otherwise", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     for (const value of [null, undefined]) {
       const fn = vi.fn(() => value);
       const wrapped = cache.wrap(fn, { name: `returns ${value}` });
@@ -259,7 +259,7 @@ describe("a wrapped function", () => {
   });
 
   test("returns Uint8Array for a Buffer, at the first call already", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const fn = () => Buffer.from("abc") as Uint8Array;
     for (const c of [cache, cache, other]) {
       const result = await c.wrap(fn, { name: "f" })();
@@ -275,8 +275,8 @@ describe("where the platform cannot hash", () => {
     const builtins = process.getBuiltinModule;
     process.getBuiltinModule = undefined as never;
     try {
-      const { cache, other, store } = twoCaches();
-      const errors = heard(other, "error");
+      const { cache, other, store } = openCaches();
+      const errors = recordEvents(other, "error");
       const fn = vi.fn((n: number) => n);
       await cache.wrap(fn, { name: "f" })(1);
       const elsewhere = other.wrap(fn, { name: "f" });
@@ -300,10 +300,10 @@ describe("a schema", () => {
   });
 
   test("that rejects what was stored makes it a miss", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const fn = vi.fn(() => ({ name: "new" }));
     const wrapped = cache.wrap(fn, { name: "f", schema: person });
-    const hits = recordEvents(cache, "hit");
+    const hits = heardHits(cache);
     await other.wrap(() => ({ nom: "old" }), { name: "f" })();
     expect(await wrapped.peek()).toBeUndefined();
     expect(await cache.get(wrapped.keyOf(), { schema: person })).toBeUndefined();
@@ -315,7 +315,7 @@ describe("a schema", () => {
   });
 
   test("sees what memory holds, too", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     await cache.set("k", { nom: "old" });
     expect(await cache.get("k", { schema: person })).toBeUndefined();
     expect(await cache.get("k")).toEqual({ nom: "old" });
@@ -324,7 +324,7 @@ describe("a schema", () => {
   });
 
   test("that transforms gives its output from both layers, and may be asynchronous", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const upper = schemaOf((async (value: unknown) => ({ value: String(value).toUpperCase() })) as never);
     await cache.set("k", "text");
     for (const reader of [cache, other, other]) expect(await reader.get("k", { schema: upper })).toBe("TEXT");
@@ -332,7 +332,7 @@ describe("a schema", () => {
   });
 
   test("that throws rejects the call", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     await cache.set("k", "text");
     const broken = schemaOf(() => {
       throw new RangeError("broken");
@@ -340,7 +340,7 @@ describe("a schema", () => {
     await expect(cache.get("k", { schema: broken })).rejects.toThrow(RangeError);
   });
 
-  function heardHits(cache: ReturnType<typeof twoCaches>["cache"]) {
+  function heardHits(cache: ReturnType<typeof openCaches>["cache"]) {
     const hits: unknown[] = [];
     cache.on("hit", (hit) => hits.push(hit));
     return hits;
@@ -351,7 +351,7 @@ describe("the decorator, called without syntax", () => {
   const context = (kind: string, name = "price") => ({ kind, name }) as unknown as ClassMethodDecoratorContext;
 
   test("caches a method, and its key sees `this`", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const calls: string[] = [];
     class Shop {
       readonly country: string;
@@ -377,7 +377,7 @@ describe("the decorator, called without syntax", () => {
   });
 
   test("refuses anything but a method", () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     for (const kind of ["getter", "field", "class"]) {
       expect(() => cached(cache, { name: "f" })(async () => 1, context(kind) as never)).toThrow(
         /cached decorates methods/,

@@ -1,17 +1,17 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { cacheKey } from "bucketcache";
-import { heard, twoCaches } from "./support/stores.js";
+import { recordEvents, openCaches } from "./support/stores.js";
 
 afterEach(() => void vi.useRealTimers());
 
-const sourceOf = async (cache: ReturnType<typeof twoCaches>["cache"], key: string) =>
+const sourceOf = async (cache: ReturnType<typeof openCaches>["cache"], key: string) =>
   (await cache.getEntry(key))?.source;
 
 test.each(["1ms", "1h", "30d", "36500d"] as const)(
   "memory says of an entry that lives %s what the store says",
   async (ttl) => {
     vi.useFakeTimers({ now: Date.UTC(2026, 10, 22, 3, 4, 5, 678), toFake: ["Date"] });
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.set("k", { a: 1 }, { ttl });
     const [inMemory, inStore] = [await cache.getEntry("k"), await other.getEntry("k")];
     expect([inMemory?.source, inStore?.source]).toEqual(["memory", "store"]);
@@ -22,7 +22,7 @@ test.each(["1ms", "1h", "30d", "36500d"] as const)(
 );
 
 test("a function that takes the place of another finds in memory what that one left, and no other name does", async () => {
-  const { cache } = twoCaches();
+  const { cache } = openCaches();
   const calls: string[] = [];
   const wrap = (name: string) => cache.wrap((text: string) => calls.push(text), { name, replace: true });
   expect(await wrap("f")("a")).toBe(1);
@@ -37,8 +37,8 @@ test("a function that takes the place of another finds in memory what that one l
 
 describe("bounds", () => {
   test("by entries: the least recently used leaves, its object stays", async () => {
-    const { cache, store } = twoCaches({ memory: { maxEntries: 2 } });
-    const evicted = heard(cache, "evict");
+    const { cache, store } = openCaches({ memory: { maxEntries: 2 } });
+    const evicted = recordEvents(cache, "evict");
     await cache.set("a", 1);
     await cache.set("b", 2);
     await cache.get("a");
@@ -52,7 +52,7 @@ describe("bounds", () => {
   });
 
   test("by bytes, keys included", async () => {
-    const { cache } = twoCaches({ memory: { maxBytes: 1_000 } });
+    const { cache } = openCaches({ memory: { maxBytes: 1_000 } });
     await cache.set("k".repeat(200), "v".repeat(100));
     expect(cache.stats().memory.bytes).toBeGreaterThanOrEqual(300);
     expect(cache.stats().memory.bytes).toBeLessThan(500);
@@ -66,14 +66,14 @@ describe("bounds", () => {
   });
 
   test("the arguments by which a function finds its results count too", async () => {
-    const { cache } = twoCaches({ memory: { maxBytes: 20_000 } });
+    const { cache } = openCaches({ memory: { maxBytes: 20_000 } });
     const wrapped = cache.wrap((_text: string) => 1, { name: "f" });
     for (let i = 0; i < 30; i++) await wrapped(`${i}`.padEnd(2_000, "x"));
     expect(cache.stats().memory.entries).toBeLessThan(11);
   });
 
   test("an entry larger than all of memory is not kept, and neither is the one it replaces", async () => {
-    const { cache } = twoCaches({ memory: { maxBytes: 500 } });
+    const { cache } = openCaches({ memory: { maxBytes: 500 } });
     await cache.set("small", 1);
     await cache.set("k", 1);
     await cache.set("k", "v".repeat(600));
@@ -83,7 +83,7 @@ describe("bounds", () => {
   });
 
   test("the size that counts is the decoded one, however well it was compressed", async () => {
-    const { other, cache } = twoCaches();
+    const { other, cache } = openCaches();
     await cache.set("k", "v".repeat(10_000), { compress: true });
     await other.get("k");
     expect(other.stats().memory.bytes).toBeGreaterThanOrEqual(10_000);
@@ -91,12 +91,12 @@ describe("bounds", () => {
   });
 
   test.each([0, -1, NaN, "10"])("%s is no bound", (bound) => {
-    expect(() => twoCaches({ memory: { maxEntries: bound as number } })).toThrow(/memory\.maxEntries/);
-    expect(() => twoCaches({ memory: { maxBytes: bound as number } })).toThrow(/memory\.maxBytes/);
+    expect(() => openCaches({ memory: { maxEntries: bound as number } })).toThrow(/memory\.maxEntries/);
+    expect(() => openCaches({ memory: { maxBytes: bound as number } })).toThrow(/memory\.maxBytes/);
   });
 
   test("an evicted function result is read from the store again, and the function does not run", async () => {
-    const { cache } = twoCaches({ memory: { maxEntries: 1 } });
+    const { cache } = openCaches({ memory: { maxEntries: 1 } });
     const fn = vi.fn((n: number) => n);
     const wrapped = cache.wrap(fn, { name: "f" });
     for (const n of [1, 2, 1, 2]) expect(await wrapped(n)).toBe(n);
@@ -106,7 +106,7 @@ describe("bounds", () => {
 
 describe("memory: false", () => {
   test("asks the store each time", async () => {
-    const { cache } = twoCaches({ memory: false });
+    const { cache } = openCaches({ memory: false });
     const wrapped = cache.wrap(() => 1, { name: "f" });
     await cache.set("k", "v");
     for (let i = 0; i < 3; i++) {
@@ -134,7 +134,7 @@ describe("isolation", () => {
   };
 
   test("share, the default, gives everyone the same object", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const value = build();
     await cache.set("k", value);
     expect(await cache.get("k")).toBe(value);
@@ -144,7 +144,7 @@ describe("isolation", () => {
   });
 
   test("clone gives each caller a copy, whichever way the value came", async () => {
-    const { cache, other, store } = twoCaches({ memory: { isolation: "clone" } });
+    const { cache, other, store } = openCaches({ memory: { isolation: "clone" } });
     const own = build();
     await cache.set("set", own);
     spoil(own);
@@ -179,7 +179,7 @@ describe("isolation", () => {
   });
 
   test("freeze gives objects that cannot be changed, and copies of what cannot be frozen", async () => {
-    const { cache } = twoCaches({ memory: { isolation: "freeze" } });
+    const { cache } = openCaches({ memory: { isolation: "freeze" } });
     const own = { list: [{ a: 1 }] };
     await cache.set("k", own);
     own.list.push({ a: 2 });
@@ -194,7 +194,7 @@ describe("isolation", () => {
   });
 
   test("a key called __proto__ is data in copies, too", async () => {
-    const { cache } = twoCaches({ memory: { isolation: "clone" } });
+    const { cache } = openCaches({ memory: { isolation: "clone" } });
     const value = JSON.parse('{"__proto__":{"admin":true}}') as object;
     await cache.set("k", value);
     const copy = (await cache.get<{ admin?: boolean }>("k"))!;
@@ -204,7 +204,7 @@ describe("isolation", () => {
   });
 
   test("anything else is refused", () => {
-    expect(() => twoCaches({ memory: { isolation: "copy" as never } })).toThrow(/memory\.isolation must be/);
+    expect(() => openCaches({ memory: { isolation: "copy" as never } })).toThrow(/memory\.isolation must be/);
   });
 });
 
@@ -213,7 +213,7 @@ describe("a value that reads back as something else, by its toJSON,", () => {
 
   test("is the same from memory and from the store", async () => {
     for (const write of ["await", "background"] as const) {
-      const { cache, other } = twoCaches({ write });
+      const { cache, other } = openCaches({ write });
       await cache.set("k", "old");
       await cache.set("k", { price });
       expect(await cache.get("k")).toEqual({ price: 5 });
@@ -224,7 +224,7 @@ describe("a value that reads back as something else, by its toJSON,", () => {
   });
 
   test("does not leave its predecessor in memory when a function returns it", async () => {
-    const { cache } = twoCaches();
+    const { cache } = openCaches();
     const values: unknown[] = [{ price }, "old"];
     const wrapped = cache.wrap(async () => values.pop(), { name: "f" });
     expect(await wrapped()).toBe("old");
@@ -236,7 +236,7 @@ describe("a value that reads back as something else, by its toJSON,", () => {
 describe("revalidateAfter", () => {
   test("an explicit entry is checked by a conditional GET after 60 s, by default", async () => {
     vi.useFakeTimers();
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await other.set("k", "v");
     await cache.get("k");
     const { etag, lastModified } = (await store.head("cache/k"))!;
@@ -253,7 +253,7 @@ describe("revalidateAfter", () => {
 
   test("that is how another process's set, delete and metadata are seen", async () => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches({ memory: { revalidateAfter: "5s" } });
+    const { cache, other } = openCaches({ memory: { revalidateAfter: "5s" } });
     for (const key of ["a", "b"]) {
       await cache.set(key, "old");
       await other.get(key);
@@ -272,7 +272,7 @@ describe("revalidateAfter", () => {
       [{}, 1],
       [{ revalidateAfter: 60 }, 2],
     ] as const) {
-      const { cache, other } = twoCaches({ memory });
+      const { cache, other } = openCaches({ memory });
       const fn = async () => 1;
       const wrapped = cache.wrap(fn, { name: "f" });
       await wrapped();
@@ -285,7 +285,7 @@ describe("revalidateAfter", () => {
 
   test("getOrSet checks as get does", async () => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.getOrSet("k", () => "old");
     await other.set("k", "new");
     vi.advanceTimersByTime(60_000);
@@ -294,7 +294,7 @@ describe("revalidateAfter", () => {
 
   test("304 renews only the time of the check, never the end", async () => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches({ memory: { revalidateAfter: 10 } });
+    const { cache, other } = openCaches({ memory: { revalidateAfter: 10 } });
     await other.set("k", "v", { ttl: 25 });
     await cache.get("k");
     for (const source of ["store", "store"]) {
@@ -307,7 +307,7 @@ describe("revalidateAfter", () => {
 
   test("what ends while the store confirms it is over", async () => {
     vi.useFakeTimers();
-    const { cache, other, store } = twoCaches({ memory: { revalidateAfter: 10 } });
+    const { cache, other, store } = openCaches({ memory: { revalidateAfter: 10 } });
     await other.set("k", "v", { ttl: 15 });
     await cache.get("k");
     vi.advanceTimersByTime(14_000);
@@ -321,7 +321,7 @@ describe("revalidateAfter", () => {
 
   test.each(["by this process", "by another"])("an object written %s, and again with the same bytes", async (by) => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches({ memory: { revalidateAfter: 10 } });
+    const { cache, other } = openCaches({ memory: { revalidateAfter: 10 } });
     await (by === "by another" ? other : cache).set("k", "v", { ttl: 1_000 });
     await cache.get("k");
     vi.advanceTimersByTime(5_000);
@@ -334,14 +334,14 @@ describe("revalidateAfter", () => {
 
   test("while the store is down, a copy that has not ended is served, with an event", async () => {
     vi.useFakeTimers();
-    const { cache, store } = twoCaches();
-    const errors = heard(cache, "error");
+    const { cache, store } = openCaches();
+    const errors = recordEvents(cache, "error");
     await cache.set("k", "v", { ttl: "1h" });
     store.get = () => Promise.reject(new Error("down"));
     vi.advanceTimersByTime(60_000);
     expect(await cache.get("k")).toBe("v");
     expect(await cache.getOrSet("k", () => "computed")).toBe("v");
-    const { cache: checking, store: failing } = twoCaches({ memory: { revalidateAfter: 1 } });
+    const { cache: checking, store: failing } = openCaches({ memory: { revalidateAfter: 1 } });
     const wrapped = checking.wrap(() => "computed", { name: "f" });
     await wrapped();
     failing.get = () => Promise.reject(new Error("down"));
@@ -356,7 +356,7 @@ describe("revalidateAfter", () => {
 describe("memory never outlives the object's end", () => {
   test("also for what was read shortly before it, and for function results", async () => {
     vi.useFakeTimers();
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const fn = vi.fn(() => "v");
     await cache.wrap(fn, { name: "f", ttl: 100 })();
     vi.advanceTimersByTime(99_000);

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { cacheKey } from "bucketcache";
 import { deferred } from "./support/deferred.js";
-import { heard, twoCaches } from "./support/stores.js";
+import { recordEvents, openCaches } from "./support/stores.js";
 
 describe("a late load never overwrites a newer value", () => {
   test("a set while a getOrSet computes wins in both layers, and the load's caller gets what it loaded", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const gate = deferred<string>();
     const loading = cache.getOrSet("k", () => gate.promise);
     await cache.set("k", "newer");
@@ -16,7 +16,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a delete while a wrapped function computes wins in both layers", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const gate = deferred<string>();
     const wrapped = cache.wrap(() => gate.promise, { name: "f" });
     const loading = wrapped();
@@ -28,7 +28,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a set by another process while a load computes wins: 412, neither in the store nor in memory", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const gate = deferred<string>();
     const loading = cache.getOrSet("k", () => gate.promise);
     await other.set("k", "newer");
@@ -39,7 +39,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("over an expired or damaged object a load writes only where that is still there", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await store.put("cache/k", new TextEncoder().encode("{"), {
       contentType: "application/json",
       metadata: { entry: "v=1, created=1.0, codec=json, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:" },
@@ -54,7 +54,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a load that starts after a set begins sees what that set writes", async () => {
-    const { cache, store } = twoCaches({ memory: false });
+    const { cache, store } = openCaches({ memory: false });
     const put = store.hold("put");
     const setting = cache.set("k", "set");
     const loading = cache.getOrSet("k", () => "loaded");
@@ -65,7 +65,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a load that starts while a delete is under way is kept", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", "old");
     const gate = store.hold("delete");
     const deleting = cache.delete("k");
@@ -78,7 +78,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a read that was overtaken by a set returns what it saw, and does not bring it back into memory", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     await other.set("k", "old");
     const gate = store.hold("get", "after");
     const reading = cache.get("k");
@@ -90,7 +90,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("a read that was overtaken by a load does not bring the old value back into memory", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const key = cacheKey("f", []);
     await other.set(key, "of nobody");
     const gate = store.hold("get", "after");
@@ -104,7 +104,7 @@ describe("a late load never overwrites a newer value", () => {
   });
 
   test("refresh counts as newer than a load that began before it", async () => {
-    const { cache, store } = twoCaches({ memory: false });
+    const { cache, store } = openCaches({ memory: false });
     const gates = [deferred<string>(), deferred<string>()];
     let calls = 0;
     const wrapped = cache.wrap(() => gates[calls++]!.promise, { name: "f" });
@@ -114,7 +114,7 @@ describe("a late load never overwrites a newer value", () => {
     await expect.poll(() => calls).toBe(2);
     gates[1]!.resolve("refreshed");
     expect(await refreshing).toBe("refreshed");
-    // A caller that comes now must not get the result of the older load.
+    // Who calls now must not be given what the older load is about to find.
     const later = wrapped();
     gates[0]!.resolve("older");
     expect(await first).toBe("older");
@@ -125,7 +125,7 @@ describe("a late load never overwrites a newer value", () => {
 
 describe("writes of one key follow each other", () => {
   test("concurrent sets end the same in both layers: the last one asked for", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     await cache.set("k", "zero");
     await Promise.all(["one", "two", "three"].map((value) => cache.set("k", value)));
     expect(await cache.getEntry("k")).toMatchObject({ value: "three", source: "memory" });
@@ -133,8 +133,8 @@ describe("writes of one key follow each other", () => {
   });
 
   test("the kind of body makes no difference to the order", async () => {
-    const { cache, store } = twoCaches();
-    const { cache: other } = twoCaches({ store, memory: false });
+    const { cache, store } = openCaches();
+    const { cache: other } = openCaches({ store, memory: false });
     await Promise.all([cache.set("k", new Blob(["blob"])), cache.set("k", "text")]);
     expect(await cache.get("k")).toBe("text");
     expect(await other.get("k")).toBe("text");
@@ -145,7 +145,7 @@ describe("writes of one key follow each other", () => {
 
   test("a set after a delete, and after a deleteMany, that are still under way wins", async () => {
     for (const method of ["delete", "deleteMany"] as const) {
-      const { cache, other, store } = twoCaches();
+      const { cache, other, store } = openCaches();
       await cache.set("k", "old");
       const gate = store.hold(method);
       const deleting = method === "delete" ? cache.delete("k") : cache.deleteMany(["k"]);
@@ -159,7 +159,7 @@ describe("writes of one key follow each other", () => {
   });
 
   test("a failed set leaves memory to ask the store", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     await cache.set("k", "old");
     const put = store.put;
     store.put = () => Promise.reject(new Error("connection reset"));
@@ -169,7 +169,7 @@ describe("writes of one key follow each other", () => {
   });
 
   test("a failed set does not disturb the one queued behind it", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const put = store.put;
     store.put = () => {
       store.put = put;
@@ -182,7 +182,7 @@ describe("writes of one key follow each other", () => {
   });
 
   test("different keys never wait for each other", async () => {
-    const { cache, store } = twoCaches();
+    const { cache, store } = openCaches();
     const gate = store.hold("put");
     const stuck = cache.set("a", 1);
     await gate.reached;
@@ -196,7 +196,7 @@ describe("writes of one key follow each other", () => {
 describe("background writes", () => {
   test("are read back at once, with and without memory, streams too", async () => {
     for (const memory of [{}, false] as const) {
-      const { cache, other, store } = twoCaches({ write: "background", memory });
+      const { cache, other, store } = openCaches({ write: "background", memory });
       const gate = store.hold("put");
       await cache.set("k", "v");
       const reading = [cache.get("k"), cache.has("k")] as const;
@@ -211,7 +211,7 @@ describe("background writes", () => {
   });
 
   test("a wrapped function returns before its result is stored, and flush waits for it", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     let calls = 0;
     const fn = () => ++calls;
     const wrapped = cache.wrap(fn, { name: "f", write: "background" });
@@ -226,7 +226,7 @@ describe("background writes", () => {
   });
 
   test("a set and a delete overtake the background write of a load", async () => {
-    const { cache, other, store } = twoCaches();
+    const { cache, other, store } = openCaches();
     const wrapped = cache.wrap(() => "computed", { name: "f", write: "background" });
     const gate = store.hold("put");
     expect(await wrapped()).toBe("computed");
@@ -240,8 +240,8 @@ describe("background writes", () => {
   });
 
   test("a lost one is told, forgotten by memory, and given to waitUntil without a rejection", async () => {
-    const { cache, store } = twoCaches();
-    const errors = heard(cache, "error");
+    const { cache, store } = openCaches();
+    const errors = recordEvents(cache, "error");
     const given: Promise<unknown>[] = [];
     store.put = () => Promise.reject(new Error("connection reset"));
     await cache.set("k", 1, { write: "background", waitUntil: (promise) => given.push(promise) });
@@ -253,7 +253,7 @@ describe("background writes", () => {
 
   test("clear and deleteMany delete what is still being written", async () => {
     for (const method of ["clear", "deleteMany"] as const) {
-      const { cache, other, store } = twoCaches();
+      const { cache, other, store } = openCaches();
       const gate = store.hold("put");
       await cache.set("k", 1, { write: "background" });
       await gate.reached;
@@ -267,7 +267,7 @@ describe("background writes", () => {
   });
 
   test("clear voids the loads that are under way", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const gate = deferred<number>();
     const loading = cache.getOrSet("a/k", () => gate.promise);
     const kept = cache.getOrSet("b/k", () => gate.promise);
@@ -294,7 +294,7 @@ describe("what is stored is what was there at the call", () => {
 
   test.each(kinds)("%s changed right after set", async (_kind, build, change) => {
     for (const write of ["await", "background"] as const) {
-      const { cache, other } = twoCaches({ write, compress: true, memory: { isolation: "clone" } });
+      const { cache, other } = openCaches({ write, compress: true, memory: { isolation: "clone" } });
       await cache.set("fresh", build());
       const value = build();
       const setting = cache.set("k", value);
@@ -308,7 +308,7 @@ describe("what is stored is what was there at the call", () => {
   });
 
   test("a buffer that is used again after an awaited set", async () => {
-    const { cache, other } = twoCaches();
+    const { cache, other } = openCaches();
     const buffer = new Uint8Array([1, 2, 3]);
     await cache.set("k", buffer);
     buffer.fill(9);

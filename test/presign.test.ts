@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { BucketCacheError, type Grant, type PresignOptions } from "bucketcache";
-import { twoCaches, putForeign, watchedStore } from "./support/stores.js";
+import { openCaches, putForeign, watchedStore } from "./support/stores.js";
 
 /** A store that grants anything, and says what it was asked. */
 function granting() {
@@ -11,7 +11,7 @@ function granting() {
     const { operation = "read" } = options;
     return { key, operation, method: "GET", url: `https://example.org/${key}`, headers: {}, expiresAt: 5 };
   };
-  return { ...twoCaches({ store: Object.assign(store, { presign }) }), asked };
+  return { ...openCaches({ store: Object.assign(store, { presign }) }), asked };
 }
 
 describe("cache.presign", () => {

@@ -12,7 +12,6 @@ import { deferred } from "./support/deferred.js";
 import { findMinio } from "./support/minio.js";
 import { ensurePython } from "./support/python.js";
 import { required, runLong, step, withLock } from "./support/tools.js";
-import { deferred } from "./support/deferred.js";
 
 let folder: string;
 let said: string[];
@@ -94,7 +93,7 @@ describe("MinIO is taken from the first place that has it", () => {
 });
 
 describe("a step that fails says which one, why, and what to do:", () => {
-  /** Matches the message of a step that gives up: the step, the reason and the remedy. */
+  /** What a step says before it gives up, all three parts of it. */
   const message = (name: string, why: string, remedy: string) =>
     new RegExp(`^The set-up of the tests failed at: ${name}[^]*\n\nWhy: ${why}[^]*\n\nWhat to do: [^]*${remedy}`);
 
@@ -238,8 +237,8 @@ test("a browser of Playwright's that lacks libraries gets them where it may, and
   const { chromium } = await import("playwright");
   const executable = chromium.executablePath();
   expect(executable).toContain(folder);
-  const needsLibraries = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
-  program(relative(folder, executable), needsLibraries);
+  const there = `[ -e '${folder}/libraries' ] || { echo 'libnss3.so: cannot open shared object file' >&2; exit 127; }`;
+  program(relative(folder, executable), there);
   if (process.platform === "linux") {
     await expect(ensureBrowsers(["chromium"])).rejects.toThrow(
       /Why: chromium of Playwright does not start[^]*What to do: [^]*install --with-deps/,

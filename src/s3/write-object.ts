@@ -2,7 +2,7 @@
 import { untilAborted } from "../base/abort.js";
 import { lazy } from "../base/lazy.js";
 import type { ObjectStore, PutOptions, SignedRequest, WriteCondition, WrittenObject } from "../types.js";
-import { ConditionalWrites } from "./conditional-writes.js";
+import type { ConditionalWrites } from "./conditional-writes.js";
 import type { ObjectConnection } from "./connection.js";
 import { failure, type Purpose } from "./failure.js";
 import { metadataHeader } from "./header-names.js";

@@ -94,7 +94,10 @@ const DEFAULT_CONCURRENCY = 3;
  * @throws BucketCacheError `ERR_UNSUPPORTED` for S3 Express and ARNs without `client`
  * @example
  * ```ts
- * const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
+ * import { createCache } from "bucketcache";
+ * import { s3Store } from "bucketcache/s3";
+ *
+ * const cache = createCache({ store: s3Store({ bucket: "my-bucket", region: "eu-west-1" }), prefix: "cache/" });
  * ```
  */
 export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<ObjectStore, "presign">> {

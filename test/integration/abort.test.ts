@@ -2,12 +2,12 @@ import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { deferred } from "../support/deferred.js";
-import { heard } from "../support/stores.js";
+import { recordEvents } from "../support/stores.js";
 
 const MIB = 1 << 20;
 
-const fixture = cacheBucket();
-const { open } = fixture;
+const here = cacheBucket();
+const { open } = here;
 
 describe("an abort in flight", () => {
   test.each<[string, (cache: Cache, signal: AbortSignal) => Promise<unknown>]>([
@@ -31,14 +31,14 @@ describe("an abort in flight", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const never = deferred();
-    fixture.proxy.hook = () => ({
+    here.proxy.hook = () => ({
       before: () => {
         controller.abort(reason);
         return never.promise;
       },
     });
     await expect(call(cache, controller.signal)).rejects.toBe(reason);
-    await expect.poll(() => fixture.proxy.connections).toBe(0);
+    await expect.poll(() => here.proxy.connections).toBe(0);
     never.resolve();
     expect(errors).toEqual([]);
   });
@@ -85,7 +85,7 @@ describe("an abort in flight", () => {
     third.abort(new Error("three"));
     await expect(pending).rejects.toThrow("three");
     expect(loadSignal.aborted).toBe(true);
-    fixture.proxy.reset();
+    here.proxy.reset();
     expect(await cache.getOrSet("l", () => "anew")).toBe("anew");
   });
 });

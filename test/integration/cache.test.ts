@@ -4,13 +4,13 @@ import type { Cache } from "bucketcache";
 import { describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
 import { deferred } from "../support/deferred.js";
-import { heard } from "../support/stores.js";
+import { recordEvents } from "../support/stores.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
 
-const fixture = cacheBucket();
-const { open, requestMethods, locate } = fixture;
+const here = cacheBucket();
+const { open, requestMethods, locate } = here;
 
 describe("a thousand concurrent callers", () => {
   const thousand = <T>(call: () => Promise<T>) => Promise.all(Array.from({ length: 1_000 }, call));
@@ -24,7 +24,7 @@ describe("a thousand concurrent callers", () => {
     expect(calls).toBe(1);
     expect(requestMethods()).toEqual(["GET", "PUT"]);
 
-    fixture.proxy.reset();
+    here.proxy.reset();
     const cache = open();
     const warm = cache.wrap(square, { name: "square" });
     expect(new Set(await thousand(() => warm(12)))).toEqual(new Set([{ n: 12, squared: 144, call: 1 }]));
@@ -32,7 +32,7 @@ describe("a thousand concurrent callers", () => {
     expect(requestMethods()).toEqual(["GET"]);
     expect(cache.stats()).toMatchObject({ calls: 0, memory: { entries: 1 }, store: { reads: 1, writes: 0 } });
 
-    fixture.proxy.reset();
+    here.proxy.reset();
     await thousand(() => warm(12));
     expect(requestMethods()).toEqual([]);
   });
@@ -47,7 +47,7 @@ describe("a thousand concurrent callers", () => {
 
   test("of get are one GET, and none when memory has it", async () => {
     await open().set("k", "v");
-    fixture.proxy.reset();
+    here.proxy.reset();
     const cache = open();
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
     expect(new Set(await thousand(() => cache.get("k")))).toEqual(new Set(["v"]));
@@ -68,7 +68,7 @@ describe("a thousand concurrent callers", () => {
     );
     const numbers = Array.from({ length: 100 }, (_, n) => n);
     expect(await Promise.all(numbers.map((n) => meet(n)))).toEqual(numbers);
-    expect([fixture.proxy.count("GET"), fixture.proxy.count("PUT")]).toEqual([100, 100]);
+    expect([here.proxy.count("GET"), here.proxy.count("PUT")]).toEqual([100, 100]);
   });
 });
 
@@ -89,7 +89,7 @@ describe("a hit is one request", () => {
     const original = value();
     await open().set("k", original, { compress: compress ?? "auto" });
     expect(requestMethods()).toEqual(["PUT"]);
-    fixture.proxy.reset();
+    here.proxy.reset();
     const back = await open().get<object>("k");
     // Comparing millions of elements one by one would take the test's time.
     if (original instanceof Uint8Array) {
@@ -104,7 +104,7 @@ describe("a hit is one request", () => {
     await cache.set("k", "x".repeat(100_000));
     const wrapped = cache.wrap(() => "y", { name: "f" });
     await wrapped();
-    fixture.proxy.reset();
+    here.proxy.reset();
     const other = open({ memory: false });
     await new Response(await other.getStream("k")).text();
     await (await other.getResponse("k"))?.text();
@@ -119,7 +119,7 @@ describe("two caches on one cold key", () => {
   /** An object that is there and counts as absent. */
   async function putDamaged(key: string): Promise<void> {
     const damaged = { Body: "x", Metadata: { entry: "v=1, broken" } };
-    await fixture.bucket.client.send(new PutObjectCommand({ ...locate(key), ...damaged }));
+    await here.bucket.client.send(new PutObjectCommand({ ...locate(key), ...damaged }));
   }
 
   /** Both see what there is, then compute; the first writes before the second. */
@@ -137,17 +137,17 @@ describe("two caches on one cold key", () => {
     });
     await reached.promise;
     expect(await fast.getOrSet("k", () => "fast")).toBe("fast");
-    fixture.proxy.reset();
+    here.proxy.reset();
     gate.resolve();
     expect(await slowly).toBe("slow");
-    expect(fixture.proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
+    expect(here.proxy.requests).toMatchObject([{ method: "PUT", status: 412 }]);
     expect(errors).toEqual([]);
     return { slow, fast };
   }
 
   test("the slower one's result is its callers' alone: not in the bucket, not in its memory", async () => {
     const { slow, fast } = await race();
-    expect(fixture.proxy.requests[0]?.headers["if-none-match"]).toBe("*");
+    expect(here.proxy.requests[0]?.headers["if-none-match"]).toBe("*");
     expect(slow.stats()).toMatchObject({ memory: { entries: 0 }, store: { writes: 1 } });
     expect(await slow.get("k")).toBe("fast");
     expect(await fast.getEntry("k")).toMatchObject({ value: "fast", source: "memory" });
@@ -155,7 +155,7 @@ describe("two caches on one cold key", () => {
 
   test("the same where both overwrite what was there: only over what they saw", async () => {
     const { slow } = await race(() => putDamaged("k"));
-    expect(fixture.proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
+    expect(here.proxy.requests[0]?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
     expect(await slow.get("k")).toBe("fast");
   });
 
@@ -170,7 +170,7 @@ describe("two caches on one cold key", () => {
     );
     const fast = open().wrap(async () => "fast", { name: "f" });
     const slowly = slow();
-    await expect.poll(() => fixture.proxy.count("GET")).toBe(1);
+    await expect.poll(() => here.proxy.count("GET")).toBe(1);
     await fast();
     gate.resolve();
     expect(await slowly).toBe("slow");
@@ -219,19 +219,19 @@ describe("more than a thousand entries", () => {
       { key: "many2/a", value: "other" },
       { key: "manyx", value: "other" },
     ]);
-    fixture.proxy.reset();
+    here.proxy.reset();
     expect(await listed(cache, "many/")).toEqual(many);
     expect(requestMethods()).toEqual(["GET", "GET"]);
 
     expect(await cache.getMany([many[3]!, "many/none", many[1_049]!])).toEqual([3, undefined, 1_049]);
 
-    fixture.proxy.reset();
+    here.proxy.reset();
     await cache.deleteMany(many.slice(0, 1_010));
     expect(requestMethods()).toEqual(["POST", "POST"]);
     expect(await listed(cache, "many/")).toEqual(many.slice(1_010));
 
     await cache.setMany(many.map((key) => ({ key, value: "again" })));
-    fixture.proxy.reset();
+    here.proxy.reset();
     await cache.clear({ name: "many" });
     expect(requestMethods().sort()).toEqual(["GET", "GET", "POST", "POST"]);
     expect(await listed(cache, "")).toEqual(["many2/a", "manyx"]);
@@ -245,9 +245,9 @@ describe("more than a thousand entries", () => {
   });
 
   test("of another prefix in the same bucket are nobody's here", async () => {
-    const stranger = open({ prefix: `${fixture.prefix}sub/` });
+    const stranger = open({ prefix: `${here.prefix}sub/` });
     await stranger.set("k", "theirs");
-    const cache = open({ prefix: `${fixture.prefix}su` });
+    const cache = open({ prefix: `${here.prefix}su` });
     expect(await listed(cache, "c")).toEqual([]);
     expect(await stranger.get("k")).toBe("theirs");
   });
@@ -257,14 +257,14 @@ describe("background writes", () => {
   test("return first, are seen at once in this process, and are in the bucket after flush", async () => {
     const cache = open({ write: "background" });
     const gate = deferred();
-    fixture.proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
+    here.proxy.hook = ({ method }) => (method === "PUT" ? { before: () => gate.promise } : undefined);
     await cache.set("k", { a: 1 });
     expect(await cache.get("k")).toEqual({ a: 1 });
     expect(await cache.getOrSet("l", () => "computed")).toBe("computed");
     expect(await open({ memory: false }).get("k")).toBeUndefined();
     let isFlushed = false;
     const flushed = cache.flush().then(() => (isFlushed = true));
-    await expect.poll(() => fixture.proxy.count("PUT")).toBe(2);
+    await expect.poll(() => here.proxy.count("PUT")).toBe(2);
     expect(isFlushed).toBe(false);
     gate.resolve();
     await flushed;
@@ -274,7 +274,7 @@ describe("background writes", () => {
   test("that fail are told, and do not stay in memory as if they were kept", async () => {
     const cache = open({ write: "background" });
     const errors = recordEvents(cache, "error");
-    fixture.proxy.hook = ({ method }) =>
+    here.proxy.hook = ({ method }) =>
       method === "PUT" ? { answer: { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" } } : undefined;
     await cache.set("k", 1);
     await cache.flush();

@@ -6,42 +6,101 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { makeBucket, type TestBucket } from "../support/bucket.js";
 import { startProxy, type FaultProxy, type Passed } from "../support/proxy.js";
 import { deferred } from "../support/deferred.js";
-import { heard } from "../support/stores.js";
+import { recordEvents } from "../support/stores.js";
 
-/** Whether DELETE with `If-Match` spares newer objects. */
-type Servers = [name: string, honours: boolean, makeBucket: () => Promise<TestBucket>];
+interface Server extends Pick<TestBucket, "bucket" | "options" | "client"> {
+  stop(): Promise<unknown>;
+}
+
+/** Whether DELETE with `If-Match` spares what is newer. */
+type Servers = [name: string, honours: boolean, start: () => Promise<Server>];
 
 const SERVERS: Servers[] = [
-  ["on MinIO", false, () => makeBucket()],
-  ["on the dev server", true, makeDevBucket],
+  [
+    "on MinIO",
+    false,
+    async () => {
+      const made = await makeBucket();
+      return { ...made, stop: made.remove };
+    },
+  ],
+  [
+    "on the dev server",
+    true,
+    async () => {
+      const dev = await startDevServer();
+      const { endpoint, region, credentials } = dev;
+      const bucket = "bucketcache";
+      const options = { bucket, endpoint, region, credentials, forcePathStyle: true as const };
+      const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true });
+      return {
+        bucket,
+        options,
+        client,
+        async stop() {
+          client.destroy();
+          await dev.close();
+        },
+      };
+    },
+  ],
 ];
 
-describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
-  const fixture = cacheBucket(makeOne);
-  const { open, locate, requestMethods } = fixture;
+describe.each(SERVERS)("what has ended, %s,", (_, honours, start) => {
+  let server: Server;
+  let proxy: FaultProxy;
+  let prefix: string;
+  let count = 0;
+  let caches: Cache[] = [];
 
+  beforeAll(async () => {
+    server = await start();
+    proxy = await startProxy(server.options.endpoint);
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await server.stop();
+  });
+  beforeEach(() => {
+    proxy.reset();
+    prefix = `test-${++count}/`;
+  });
+  afterEach(async () => {
+    await Promise.all(caches.map((cache) => cache.close()));
+    caches = [];
+  });
+
+  function open(options: Partial<CacheOptions> = {}): Cache {
+    const store = s3Store({ ...server.options, endpoint: proxy.endpoint });
+    const cache = createCache({ store, prefix, ...options });
+    caches.push(cache);
+    return cache;
+  }
+
+  const where = (key: string) => ({ Bucket: server.bucket, Key: prefix + key });
   const past = (seconds: number) => String(Date.now() / 1000 - seconds);
   const ENTRY = "v=1, created=1.0, codec=text, nonce=:AAAAAAAAAAAAAAAAAAAAAA==:";
 
-  /** Puts an entry that another program wrote, and that ended `ago` seconds before now. */
+  /** What somebody wrote `ago` seconds before, and which has ended. */
   const putEnded = (key: string, ago = 60, body = "ended") =>
-    fixture.bucket.client.send(
-      new PutObjectCommand({ ...locate(key), Body: body, Metadata: { entry: ENTRY, expires_at: past(ago) } }),
+    server.client.send(
+      new PutObjectCommand({ ...where(key), Body: body, Metadata: { entry: ENTRY, expires_at: past(ago) } }),
     );
   /** Another process writes, without any proxy. */
   const putNew = (key: string, body = "newer") =>
-    fixture.bucket.client.send(new PutObjectCommand({ ...locate(key), Body: body, Metadata: { entry: ENTRY } }));
+    server.client.send(new PutObjectCommand({ ...where(key), Body: body, Metadata: { entry: ENTRY } }));
   const exists = (key: string) =>
-    fixture.bucket.client.send(new HeadObjectCommand(locate(key))).then(
+    server.client.send(new HeadObjectCommand(where(key))).then(
       () => true,
       () => false,
     );
   const textAt = async (key: string) =>
-    (await fixture.bucket.client.send(new GetObjectCommand(locate(key)))).Body?.transformToString();
+    (await server.client.send(new GetObjectCommand(where(key)))).Body?.transformToString();
+  const asked = () => proxy.requests.map(({ method }) => method);
 
-  const interfereOnce = (method: string, act: (request: Passed) => unknown, when: "before" | "after") => {
+  const on = (method: string, act: (request: Passed) => unknown, when: "before" | "after") => {
     let done = false;
-    fixture.proxy.hook = (request) => {
+    proxy.hook = (request) => {
       if (request.method !== method || done) return undefined;
       done = true;
       return { [when]: () => act(request) };
@@ -63,11 +122,11 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
     const deleted = recordEvents(cache, "delete");
     const expired = recordEvents(cache, "expire");
     const gate = deferred();
-    fixture.proxy.hook = ({ index }) => (index === 1 ? { before: () => gate.promise } : undefined);
+    proxy.hook = ({ index }) => (index === 1 ? { before: () => gate.promise } : undefined);
     expect(await read(cache)).toBeUndefined();
     gate.resolve();
     await cache.flush();
-    expect(requestMethods().slice(1)).toEqual(["HEAD", "DELETE"]);
+    expect(asked().slice(1)).toEqual(["HEAD", "DELETE"]);
     expect(await exists("k")).toBe(false);
     expect(deleted).toEqual([{ key: "k" }]);
     expect(expired).toEqual([{ key: "k" }]);
@@ -78,7 +137,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
     const cache = open();
     await Promise.all(Array.from({ length: 50 }, () => cache.get("k")));
     await cache.flush();
-    expect(requestMethods()).toEqual(["GET", "HEAD", "DELETE"]);
+    expect(asked()).toEqual(["GET", "HEAD", "DELETE"]);
   });
 
   test("ends at its time in the bucket and in memory: it does not start a new life there", async () => {
@@ -98,8 +157,8 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
     const cache = open();
     expect(await cache.getOrSet("k", () => "computed")).toBe("computed");
     await cache.flush();
-    expect(requestMethods()).toEqual(["GET", "PUT"]);
-    expect(fixture.proxy.requests[1]?.headers["if-match"]).toBe(ETag);
+    expect(asked()).toEqual(["GET", "PUT"]);
+    expect(proxy.requests[1]?.headers["if-match"]).toBe(ETag);
     expect(await textAt("k")).toBe("computed");
   });
 
@@ -119,7 +178,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
     );
     expect(values).toEqual(["by 0", "by 1"]);
     expect(
-      fixture.proxy.requests
+      proxy.requests
         .filter(({ method }) => method === "PUT")
         .map(({ status }) => status)
         .sort(),
@@ -131,28 +190,28 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
 
   test("survives when it was written anew before the HEAD", async () => {
     await putEnded("k");
-    interfereOnce("HEAD", () => putNew("k"), "before");
+    on("HEAD", () => putNew("k"), "before");
     const cache = open();
     expect(await cache.get("k")).toBeUndefined();
     await cache.flush();
-    expect(requestMethods()).toEqual(["GET", "HEAD"]);
+    expect(asked()).toEqual(["GET", "HEAD"]);
     expect(await cache.get("k")).toBe("newer");
   });
 
   test("survives also with the very same bytes and a new end, written before the HEAD", async () => {
     await putEnded("k", 60, "same");
-    interfereOnce("HEAD", () => putNew("k", "same"), "before");
+    on("HEAD", () => putNew("k", "same"), "before");
     const cache = open();
     await cache.get("k");
     await cache.flush();
-    expect(requestMethods()).toEqual(["GET", "HEAD"]);
+    expect(asked()).toEqual(["GET", "HEAD"]);
     expect(await cache.get("k")).toBe("same");
   });
 
   test("is not deleted when somebody else was faster", async () => {
     await putEnded("k");
     const other = open();
-    interfereOnce("HEAD", () => other.delete("k"), "before");
+    on("HEAD", () => other.delete("k"), "before");
     const cache = open();
     const errors = recordEvents(cache, "error");
     await cache.get("k");
@@ -167,12 +226,12 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
       : "is lost when it was written anew between HEAD and DELETE: the server ignores If-Match there",
     async () => {
       await putEnded("k");
-      interfereOnce("DELETE", () => putNew("k"), "before");
+      on("DELETE", () => putNew("k"), "before");
       const cache = open();
       const errors = recordEvents(cache, "error");
       expect(await cache.get("k")).toBeUndefined();
       await cache.flush();
-      const deletion = fixture.proxy.requests.find(({ method }) => method === "DELETE");
+      const deletion = proxy.requests.find(({ method }) => method === "DELETE");
       expect(deletion?.headers["if-match"]).toMatch(/^"[0-9a-f]{32}"$/);
       expect(deletion?.status).toBe(honours ? 412 : 204);
       expect(errors).toEqual([]);
@@ -186,7 +245,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
         await putEnded("k");
         const cache = open();
         let setting: Promise<void> | undefined;
-        interfereOnce(method, () => void (setting = cache.set("k", "mine")), moment);
+        on(method, () => void (setting = cache.set("k", "mine")), moment);
         await cache.get("k");
         await cache.flush();
         await setting;
@@ -212,7 +271,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
   test("stays, without an error, where the credentials may not delete", async () => {
     await putEnded("k");
     const refused = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
-    fixture.proxy.hook = ({ method }) => (method === "DELETE" ? { answer: refused } : undefined);
+    proxy.hook = ({ method }) => (method === "DELETE" ? { answer: refused } : undefined);
     const cache = open();
     const errors = recordEvents(cache, "error");
     expect(await cache.get("k")).toBeUndefined();
@@ -225,7 +284,7 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
     "is not known where the end is %s: the entry is damaged, told, and not deleted",
     async (end) => {
       const Metadata = { entry: ENTRY, expires_at: end };
-      await fixture.bucket.client.send(new PutObjectCommand({ ...locate("k"), Body: "x", Metadata }));
+      await server.client.send(new PutObjectCommand({ ...where("k"), Body: "x", Metadata }));
       const cache = open();
       const errors = recordEvents(cache, "error");
       expect(await cache.get("k")).toBeUndefined();
@@ -236,30 +295,30 @@ describe.each(SERVERS)("what has ended, %s,", (_, honours, makeOne) => {
   );
 });
 
-describe("on MinIO", () => {
-  const fixture = cacheBucket();
-  const { open, locate, requestMethods } = fixture;
-
-  test("the window between HEAD and DELETE is one round trip", async ({ annotate }) => {
-    const cache = open();
-    const windows: number[] = [];
-    let seen = 0;
-    fixture.proxy.hook = ({ method }) => {
-      if (method === "HEAD") return { after: () => (seen = performance.now()) };
-      if (method === "DELETE") windows.push(performance.now() - seen);
-      return undefined;
-    };
-    for (let index = 0; index < 50; index++) {
-      const Metadata = { expires_at: String(Date.now() / 1000 - 1) };
-      await fixture.bucket.client.send(new PutObjectCommand({ ...locate("k"), Body: "v", Metadata }));
-      await cache.get("k");
-      await cache.flush();
-    }
-    windows.sort((a, b) => a - b);
-    expect(windows).toHaveLength(50);
-    expect(requestMethods().join(" ")).toBe(Array(50).fill("GET HEAD DELETE").join(" "));
-    await annotate(
-      `window between HEAD and DELETE: median ${windows[25]?.toFixed(1)} ms, longest ${windows[49]?.toFixed(1)} ms`,
-    );
-  });
+test("on MinIO the window between HEAD and DELETE is one round trip", async ({ annotate }) => {
+  const made = await makeBucket();
+  const proxy = await startProxy(made.options.endpoint);
+  const cache = createCache({ store: s3Store({ ...made.options, endpoint: proxy.endpoint }), prefix: "" });
+  const windows: number[] = [];
+  let seen = 0;
+  proxy.hook = ({ method }) => {
+    if (method === "HEAD") return { after: () => (seen = performance.now()) };
+    if (method === "DELETE") windows.push(performance.now() - seen);
+    return undefined;
+  };
+  for (let index = 0; index < 50; index++) {
+    const Metadata = { expires_at: String(Date.now() / 1000 - 1) };
+    await made.client.send(new PutObjectCommand({ Bucket: made.bucket, Key: "k", Body: "v", Metadata }));
+    await cache.get("k");
+    await cache.flush();
+  }
+  windows.sort((a, b) => a - b);
+  expect(windows).toHaveLength(50);
+  expect(proxy.requests.map(({ method }) => method).join(" ")).toBe(Array(50).fill("GET HEAD DELETE").join(" "));
+  await annotate(
+    `window between HEAD and DELETE: median ${windows[25]?.toFixed(1)} ms, longest ${windows[49]?.toFixed(1)} ms`,
+  );
+  await cache.close();
+  await proxy.close();
+  await made.remove();
 });

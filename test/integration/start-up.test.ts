@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cacheBucket } from "../support/cache-bucket.js";
-import { lend, makeProject, npmInstall, output, packTarball } from "../support/consumer.js";
+import { linkPackage, makeProject, npmInstall, output, packTarball } from "../support/consumer.js";
 
-const fixture = cacheBucket();
+const here = cacheBucket();
 let folder: string;
 /** With the packed tarball and the AWS SDK installed. */
 let project: string;
@@ -16,7 +16,7 @@ beforeAll(async () => {
   project = makeProject({});
   await npmInstall(project, tarball);
   remove();
-  for (const name of ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner"]) lend(project, name);
+  for (const name of ["@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner"]) linkPackage(project, name);
 }, 300_000);
 afterAll(() => {
   for (const each of [folder, project]) rmSync(each, { recursive: true, force: true });
@@ -65,7 +65,7 @@ async function loadedBy(program: string, env: Record<string, string> = {}): Prom
 
 describe("a process", () => {
   test("that reads and writes with static credentials loads no package at all", async () => {
-    await fixture.open().set("there", { a: 1 });
+    await here.open().set("there", { a: 1 });
     const program = `
       if ((await cache.get("there"))?.a !== 1) throw new Error("not read");
       await cache.set("small", "value", { ttl: "1h" });
@@ -90,7 +90,7 @@ describe("a process", () => {
   });
 
   test("that takes credentials from a profile loads client-s3 for them, and no presigner", async () => {
-    const { accessKeyId, secretAccessKey } = fixture.bucket.options.credentials;
+    const { accessKeyId, secretAccessKey } = here.bucket.options.credentials;
     const file = join(folder, "credentials");
     const profile = `[tester]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
     writeFileSync(file, profile);

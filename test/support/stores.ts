@@ -54,7 +54,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
       if (gate?.where !== where) return;
       gate.arrive(call);
       const signal = call.options["signal"] as AbortSignal | undefined;
-      await (signal === undefined ? gate.pass : Promise.race([gate.pass, rejectOnAbort(signal)]));
+      await (signal === undefined ? gate.pass : Promise.race([gate.pass, aborted(signal)]));
     };
     await wait("before");
     const result = await run();
@@ -101,7 +101,7 @@ export function watchedStore(inner: ObjectStore = memoryStore()): WatchedStore {
 }
 
 /** Makes two caches on one store, as two processes have them. */
-export function twoCaches<S extends ObjectStore = WatchedStore>(
+export function openCaches<S extends ObjectStore = WatchedStore>(
   options: Partial<Omit<CacheOptions, "store">> & { store?: S } = {},
 ): { store: S; cache: Cache; other: Cache } {
   const store = options.store ?? (watchedStore() as unknown as S);
@@ -116,7 +116,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** Collects the events of one kind that a cache emits. */
-export function heard<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
+export function recordEvents<E extends keyof CacheEvents>(cache: Cache, event: E): CacheEvents[E][] {
   const events: CacheEvents[E][] = [];
   cache.on(event, (one) => events.push(one));
   return events;
@@ -134,7 +134,10 @@ export async function putForeign(
 }
 
 /** Returns an object with its stored bytes. */
-export async function stored(store: ObjectStore, key: string): Promise<(ObjectHead & { bytes: Bytes }) | undefined> {
+export async function readObject(
+  store: ObjectStore,
+  key: string,
+): Promise<(ObjectHead & { bytes: Bytes }) | undefined> {
   const got = await store.get(key);
   if (typeof got !== "object") return undefined;
   return { ...got, bytes: new Uint8Array(await new Response(got.body).arrayBuffer()) };
