@@ -109,6 +109,9 @@ export class Reporting {
 
   /** Reports trouble that the cache has handled; without a key where it is not about one entry. */
   error(key: string | undefined, error: unknown): void {
-    this.events.emit("error", { key: key === undefined ? undefined : this.keyOf(key), error: asBucketCacheError(error) });
+    this.events.emit("error", {
+      key: key === undefined ? undefined : this.keyOf(key),
+      error: asBucketCacheError(error),
+    });
   }
 }

@@ -11,6 +11,7 @@ import { metadataOf } from "../s3/header-names.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionHeaders, type Operation } from "../s3/operations.js";
 import { failure } from "../s3/failure.js";
+import type { Limits } from "../s3/retry.js";
 import type { Bytes, Grant, ObjectStore, PutOptions, SignedRequest, WrittenObject } from "../types.js";
 
 /** A grant is for one PUT, whose length must be known: a stream of unknown length is gathered up to here. */
@@ -20,16 +21,22 @@ const NAME = "presigned";
 
 type PutBody = Parameters<ObjectStore["put"]>[1];
 
+export interface GrantStoreOptions {
+  fetch: typeof globalThis.fetch | undefined;
+  clock: StoreClock;
+  limits: Readonly<Limits>;
+  limitations: BucketCacheError[];
+}
+
 export function grantStore(
   grants: readonly Grant[],
-  custom: typeof fetch | undefined,
-  clock: StoreClock,
-  limitations: BucketCacheError[],
+  { fetch: custom, clock, limits, limitations }: GrantStoreOptions,
 ): ObjectStore {
   const held = new HeldGrants(grants, clock);
   const client = objectClient({
     name: NAME,
     clock,
+    limits,
     capabilities: new Capabilities(NAME, limitations),
     send: fetchSend(custom),
     sign: (operation, renew) => held.sign(operation, renew),

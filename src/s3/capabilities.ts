@@ -21,6 +21,8 @@ export class Capabilities {
   batchDigest: BatchDigest = "sha256";
   /** Whether an answer has shown that the bucket exists and takes our signatures. */
   isBucketSeen = false;
+  /** Whether lists go on after the last key of a page, since the tokens of the store lead nowhere. */
+  listsByKey = false;
   /** Whether a GET may override headers of its answer; undefined while no answer has shown it. */
   overridesHeaders: boolean | undefined;
   readonly #store: string;
@@ -53,6 +55,11 @@ export class Capabilities {
     this.batchDigest = digest;
     if (digest === "none")
       this.report(`${this.#store} cannot delete many objects at once: they are deleted one by one`);
+  }
+
+  learnOverrides(works: boolean): void {
+    this.overridesHeaders = works;
+    if (!works) this.report(`${this.#store} refuses to override headers of an answer: objects are read as they are`);
   }
 
   /** Keeps a limitation for the caches, once. */

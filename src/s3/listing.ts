@@ -2,15 +2,10 @@
 import { decodeFormText } from "../base/percent.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import { quotedEtag } from "./etag.js";
+import { eachListed, type ListPage } from "./each-listed.js";
 import { failure, type Purpose } from "./failure.js";
 import { requestXml, type BucketConnection } from "./xml-request.js";
 import { childText, type XmlElement } from "./xml.js";
-
-export interface ListPage {
-  objects: ListedObject[];
-  /** Undefined on the last page. */
-  cursor: string | undefined;
-}
 
 /**
  * Lists one page. The cursor is the token that the store named, or, where it named none, or the one that led here, the
@@ -39,18 +34,18 @@ export async function listPage(
     signal,
     read: readPage,
   });
+  if (!isTruncated) return { objects, cursor: undefined };
+  const { capabilities, name } = bucket;
   const after = place["start-after"];
-  // Where the store ignores `start-after`, this is a page that was read before.
-  const isMisled = after !== undefined && objects.some(({ key }) => key === after);
+  const isToken = token !== "" && token !== place["continuation-token"];
+  if (isToken && after === undefined && !capabilities.listsByKey) return { objects, cursor: TOKEN + token };
   const last = objects.at(-1)?.key;
-  if (!isTruncated && !isMisled) return { objects, cursor: undefined };
-  if (!isMisled && token !== "" && token !== place["continuation-token"]) return { objects, cursor: TOKEN + token };
-  if (isMisled || last === undefined || last === after) {
-    throw failure("ERR_PROTOCOL", `${bucket.name} cut the list off, and does not say where it goes on`, purpose);
+  // A store that ignores `start-after` answers with the first page again.
+  if (last === undefined || objects.some(({ key }) => key === after)) {
+    throw failure("ERR_PROTOCOL", `${name} cut the list off, and does not say where it goes on`, purpose);
   }
-  bucket.capabilities.report(
-    `${bucket.name} cuts a list off and names no next page: it goes on after the last key instead`,
-  );
+  capabilities.listsByKey = true;
+  capabilities.report(`${name} cuts a list off and names no next page: it goes on after the last key instead`);
   return { objects, cursor: KEY + last };
 }
 
@@ -64,26 +59,12 @@ function placeOf(cursor: string | undefined): { "continuation-token"?: string; "
   return { "continuation-token": cursor.startsWith(TOKEN) ? cursor.slice(TOKEN.length) : cursor };
 }
 
-export async function* listObjects(
+export function listObjects(
   bucket: BucketConnection,
   prefix: string,
   options?: CallOptions,
 ): AsyncGenerator<ListedObject, void, undefined> {
-  const purpose: Purpose = { store: bucket.name, action: "s3:ListBucket" };
-  const cursors = new Set<string>();
-  let previous = new Set<string>();
-  let cursor: string | undefined;
-  do {
-    const page = await listPage(bucket, prefix, cursor, options);
-    // A token that leads to its own page again.
-    const isRepeated = page.objects.length > 0 && page.objects.every(({ key }) => previous.has(key));
-    if (!isRepeated) yield* page.objects;
-    previous = new Set(page.objects.map(({ key }) => key));
-    cursor = page.cursor;
-    if (cursor === undefined) return;
-    if (cursors.has(cursor)) throw failure("ERR_PROTOCOL", `${bucket.name} lists in a circle`, purpose);
-    cursors.add(cursor);
-  } while (cursor !== undefined);
+  return eachListed(bucket.name, (cursor) => listPage(bucket, prefix, cursor, options));
 }
 
 function readPage(root: XmlElement): { objects: ListedObject[]; isTruncated: boolean; token: string } {

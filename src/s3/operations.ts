@@ -45,6 +45,8 @@ export interface ReadOperation {
   key: string;
   /** For `get`: asks for an answer that says that it is gzip, which the stored object does not. */
   compressed?: true | undefined;
+  /** For `get`: leaves the headers of the answer as they are. For transports that decode nothing, and for some stores. */
+  asIs?: true | undefined;
 }
 
 /** An operation. `Range` and `If-None-Match` of a read are no part of it: they are sent unsigned, so that one grant serves all reads. */
@@ -123,6 +125,7 @@ export function toRequest(operation: Operation): SignableRequest {
   switch (operation.op) {
     case "get":
       // With `identity` the bytes arrive as they are stored, also where somebody gave the object a Content-Encoding.
+      if (operation.asIs === true) return { method: "GET", key };
       return { method: "GET", key, query: { "response-content-encoding": operation.compressed ? "gzip" : "identity" } };
     case "head":
       return { method: "HEAD", key };

@@ -2,13 +2,13 @@
 import { answersRange, checkRange, rangeHeader } from "../base/range.js";
 import type { BucketCacheError, ErrorCode } from "../errors.js";
 import type { ByteRange, Bytes, CallOptions, FoundObject, ObjectHead, SignedRequest } from "../types.js";
-import type { ObjectConnection } from "./connection.js";
+import type { ObjectConnection, S3Connection } from "./connection.js";
 import { Download } from "./download.js";
 import { failure, type Purpose } from "./failure.js";
 import { contentLength, publicHead, readHead, type AnsweredHead } from "./object-head.js";
 import { conditionHeaders } from "./operations.js";
 import { perform } from "./perform.js";
-import { isAbsent, isUnexplained } from "./refusal.js";
+import { isAbsent, isSignatureRefused, isUnexplained } from "./refusal.js";
 import { LIMITS } from "./retry.js";
 import type { Incoming } from "./transport.js";
 
@@ -42,19 +42,41 @@ export async function getObject(
   key: string,
   options: GetOptions = {},
 ): Promise<GetResult> {
+  checkRange(options.range);
+  const result = await readOnce(connection, key, options);
+  if (result !== "refused") return result;
+  // A HEAD overrides nothing. If it is refused as well, its error is the one that counts.
+  await headObject(connection, key, options);
+  connection.capabilities.learnOverrides(false);
+  return (await readOnce(connection, key, options)) as GetResult;
+}
+
+/** Reads an object. `"refused"`: the store may not know that a GET can override headers of its answer. */
+async function readOnce(
+  connection: ObjectConnection,
+  key: string,
+  options: GetOptions,
+): Promise<GetResult | "refused"> {
+  const { capabilities, send } = connection;
   const { range, ifNoneMatch, signal } = options;
-  checkRange(range);
   const purpose = purposeOf(connection, key);
-  const sign = (renew: boolean) => connection.sign({ op: "get", key }, renew, signal);
+  const asIs = send.decodesNothing === true || capabilities.overridesHeaders === false;
+  const sign = (renew: boolean) => connection.sign({ op: "get", key, ...(asIs && { asIs }) }, renew, signal);
   const read: Read = { connection, key, options, purpose, sign };
-  return perform<GetResult>(connection, {
+  return perform<GetResult | "refused">(connection, {
     purpose,
     sign,
     signal,
     headers: { ...(range !== undefined && { range: rangeHeader(range) }), ...conditionHeaders({ ifNoneMatch }) },
-    recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
-    accept: (response, signed) =>
-      response.status === 304 ? acceptUnchanged(read, response) : acceptObject(read, response, signed),
+    recover(refusal) {
+      if (isAbsent(refusal)) return { value: undefined };
+      const isUnclear = !asIs && capabilities.overridesHeaders === undefined && isSignatureRefused(refusal);
+      return isUnclear ? { value: "refused" } : undefined;
+    },
+    accept(response, signed) {
+      if (!asIs) capabilities.learnOverrides(true);
+      return response.status === 304 ? acceptUnchanged(read, response) : acceptObject(read, response, signed);
+    },
   });
 }
 
@@ -89,7 +111,7 @@ async function headByGet(
 ): Promise<ObjectHead | undefined> {
   return perform<ObjectHead | undefined>(connection, {
     purpose: purposeOf(connection, key),
-    sign: (renew) => connection.sign({ op: "get", key }, renew, signal),
+    sign: (renew) => connection.sign({ op: "get", key, asIs: true }, renew, signal),
     signal,
     headers: { range: rangeHeader({ offset: 0, length: 1 }) },
     recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
@@ -120,7 +142,7 @@ function acceptObject(read: Read, response: Incoming, signed: SignedRequest): Fo
   const { connection, key, purpose } = read;
   const { range } = read.options;
   const head = readHead(connection, key, response);
-  checkPart(range, response, purpose);
+  checkPart(read, range, response);
   const isDecoded = DECODES.test(signed.url);
   if (isDecoded) {
     if (range !== undefined) {
@@ -138,7 +160,7 @@ function acceptObject(read: Read, response: Incoming, signed: SignedRequest): Fo
 }
 
 /** @throws BucketCacheError `ERR_PROTOCOL` for other bytes than those that were asked for */
-function checkPart(range: ByteRange | undefined, response: Incoming, purpose: Purpose): void {
+function checkPart({ connection, purpose }: Read, range: ByteRange | undefined, response: Incoming): void {
   const { store } = purpose;
   if (range === undefined) {
     if (response.status !== 206) return;
@@ -153,13 +175,14 @@ function checkPart(range: ByteRange | undefined, response: Incoming, purpose: Pu
     throw refuse(response, "ERR_PROTOCOL", `${store} ignored the range that was asked for`, purpose);
   }
   // The length is that of encoded bytes, where they are encoded.
-  const bodyBytes = isEncoded(response) ? undefined : contentLength(response);
+  const bodyBytes = isEncoded(connection, response) ? undefined : contentLength(response);
   if (answersRange(range, response.header("content-range"), bodyBytes)) return;
   throw refuse(response, "ERR_PROTOCOL", `${store} answered with another range than was asked for`, purpose);
 }
 
-function isEncoded(response: Incoming): boolean {
-  return (response.header("content-encoding") ?? "identity") !== "identity";
+/** Whether the bytes that arrive are others than those that were announced. */
+function isEncoded({ send }: S3Connection, response: Incoming): boolean {
+  return send.decodesNothing !== true && (response.header("content-encoding") ?? "identity") !== "identity";
 }
 
 function refuse(response: Incoming, code: ErrorCode, message: string, purpose: Purpose): BucketCacheError {
@@ -175,7 +198,7 @@ function downloadOf(read: Read, head: AnsweredHead, response: Incoming, isDecode
     limits: connection.limits ?? LIMITS,
     signal: options.signal,
     // The announced length is that of the encoded bytes.
-    size: isDecoded || isEncoded(response) ? undefined : contentLength(response),
+    size: isDecoded || isEncoded(connection, response) ? undefined : contentLength(response),
     open: (offset, last) => openRange(read, head, start + offset, start + last),
   });
 }
@@ -193,7 +216,7 @@ function openRange(read: Read, head: AnsweredHead, start: number, last: number):
       const now = readHead(connection, key, response);
       const isSame = now.etag === head.etag && Object.is(+now.lastModified, +head.lastModified);
       if (isSame) {
-        checkPart(range, response, purpose);
+        checkPart(read, range, response);
         return response;
       }
       throw refuse(response, "ERR_CONFLICT", "the object changed while it was read: read it again", purpose);

@@ -92,6 +92,11 @@ export function isConditionRefused(error: unknown): boolean {
   return isBucketCacheError(error) && (isConditionFailed(error) || error.status === 501 || error.status === 400);
 }
 
+/** Whether the store found no right in the signature: it is wrong, or does not cover what the request asks for. */
+export function isSignatureRefused({ status, code }: Refusal): boolean {
+  return status === 403 && (code === "SignatureDoesNotMatch" || code === "");
+}
+
 /** Whether a refusal does not say why. The answer to a HEAD that is forbidden never does. */
 export function isUnexplained({ status, code }: Refusal): boolean {
   return status === 403 && code === "";

@@ -21,9 +21,10 @@ import { MIN_PART_BYTES } from "../s3/limits.js";
 import { nodeSend } from "../s3/node-transport.js";
 import { objectClient } from "../s3/objects.js";
 import { toRequest } from "../s3/operations.js";
+import { limitsOf, LIMITS } from "../s3/retry.js";
 import { REQUEST_LIFE_SECONDS } from "../s3/signing.js";
 import type { Send } from "../s3/transport.js";
-import type { ObjectStore, PresignOptions } from "../types.js";
+import type { Duration, ObjectStore, PresignOptions } from "../types.js";
 
 export type { Credentials, S3ClientConfig, S3ClientLike };
 
@@ -43,6 +44,19 @@ export type S3StoreOptions = {
    * @default 3
    */
   concurrency?: number;
+  /**
+   * Longest wait of each attempt for the beginning of its answer. A large upload gets the time on top that a slow line
+   * needs. With `client`, time-outs of its request handler count where they are longer.
+   *
+   * @default "10s"
+   */
+  timeout?: Duration;
+  /**
+   * Number of attempts of a request, the first included.
+   *
+   * @default 3; with `client`, its `maxAttempts`
+   */
+  attempts?: number;
   /** Sends all requests, in place of the store's own transport. */
   fetch?: (input: string, init: any) => Promise<Response>;
 } & (
@@ -111,7 +125,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     ? clientSigner(bucket, options.client, name, clock)
     : keySigner(options, name, clock);
   const { send, close } = transportOf(options);
-  const limits = signer instanceof ClientSigner ? signer.limits : undefined;
+  const limits = limitsOf(options, signer instanceof ClientSigner ? signer.limits : LIMITS);
   const limitations: BucketCacheError[] = [];
   const capabilities = new Capabilities(name, limitations);
   const connection = { name, clock, capabilities, send, limits };
