@@ -25,12 +25,12 @@ export function readHead(connection: S3Connection, key: string, response: Incomi
   const { clock, name: store } = connection;
   const metadata = response.metadata();
   const etag = response.header("etag");
-  checkEtag(etag, response, { store, key });
   const hidden = hasMarker(response.header("cache-control")) ? hiddenHeaders(metadata, etag) : undefined;
   if (hidden !== undefined) {
     response.cancel();
     throw failure("ERR_CORS", `the answer of ${store} hides ${hidden}. ${corsRule()}`, { store, key });
   }
+  checkEtag(etag, response, { store, key });
   return {
     size: sizeOfWhole(response.header("content-range")) ?? contentLength(response),
     etag: quotedEtag(etag),

@@ -8,7 +8,7 @@ import { failure, type Purpose } from "./failure.js";
 import { contentLength, publicHead, readHead, type AnsweredHead } from "./object-head.js";
 import { conditionHeaders } from "./operations.js";
 import { perform } from "./perform.js";
-import { isAbsent, isSignatureRefused, isUnexplained } from "./refusal.js";
+import { isAbsent, isSignatureRefused, isUnexplainedError } from "./refusal.js";
 import { LIMITS } from "./retry.js";
 import type { Incoming } from "./transport.js";
 
@@ -87,20 +87,21 @@ export async function headObject(
 ): Promise<ObjectHead | undefined> {
   const { signal } = options;
   const { capabilities } = connection;
-  const found = await perform<ObjectHead | "absent" | "unclear">(connection, {
-    purpose: purposeOf(connection, key),
-    sign: (renew) => connection.sign({ op: "head", key }, renew, signal),
-    signal,
-    recover(refusal) {
-      const isMissing = isAbsent(refusal);
-      // The answer to a HEAD has no body: 404 may be about the bucket, and 403 about the credentials.
-      if (!capabilities.isBucketSeen && (isMissing || isUnexplained(refusal))) return { value: "unclear" };
-      return isMissing ? { value: "absent" } : undefined;
-    },
-    accept: (response) => acceptHead(connection, key, response),
-  });
-  if (found === "unclear") return headByGet(connection, key, signal);
-  return found === "absent" ? undefined : found;
+  try {
+    const found = await perform<ObjectHead | "absent">(connection, {
+      purpose: purposeOf(connection, key),
+      sign: (renew) => connection.sign({ op: "head", key }, renew, signal),
+      signal,
+      recover: (refusal) => (isAbsent(refusal) ? { value: "absent" } : undefined),
+      accept: (response) => acceptHead(connection, key, response),
+    });
+    if (found !== "absent") return found;
+    if (capabilities.isBucketSeen) return undefined;
+  } catch (error) {
+    if (capabilities.isBucketSeen || !isUnexplainedError(error)) throw error;
+  }
+  // The answer to a HEAD has no body: 404 may be about the bucket, and 403 about the credentials.
+  return headByGet(connection, key, signal);
 }
 
 /** Asks for one byte where a HEAD was refused and no answer has shown the bucket yet: the refusal of a GET says why. */

@@ -92,9 +92,14 @@ export function isConditionRefused(error: unknown): boolean {
   return isBucketCacheError(error) && (isConditionFailed(error) || error.status === 501 || error.status === 400);
 }
 
-/** Whether the store found no right in the signature: it is wrong, or does not cover what the request asks for. */
+/** Whether the store calls the signature wrong: that of another secret, or of another query than the store understands. */
 export function isSignatureRefused({ status, code }: Refusal): boolean {
-  return status === 403 && (code === "SignatureDoesNotMatch" || code === "");
+  return status === 403 && code === "SignatureDoesNotMatch";
+}
+
+/** Whether the error of a read does not say why it was refused. The answer to a HEAD that is forbidden never does. */
+export function isUnexplainedError(error: unknown): boolean {
+  return isBucketCacheError(error) && error.status === 403 && error.storeCode === undefined;
 }
 
 /** Whether a refusal does not say why. The answer to a HEAD that is forbidden never does. */
