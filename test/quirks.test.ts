@@ -382,3 +382,28 @@ describe("a bucket that does not exist", () => {
     await expect(cache.has("k")).rejects.toMatchObject({ code: "ERR_CREDENTIALS" });
   });
 });
+
+describe("a store over a file system", () => {
+  test("a key below another key is unsupported, and no conflict", async () => {
+    const { cache } = scene({ keys: "files" });
+    await cache.set("n", 1);
+    await expect(cache.set("n/1", 2)).rejects.toMatchObject({
+      code: "ERR_UNSUPPORTED",
+      storeCode: "ObjectParentIsFile",
+    });
+    await cache.set("m/1", 1);
+    await expect(cache.set("m", 2)).rejects.toMatchObject({ code: "ERR_UNSUPPORTED" });
+  });
+
+  test("what a function computes reaches its caller, with an event that says why it is not kept", async () => {
+    const { cache, errors } = scene({ keys: "files" });
+    await cache.set("n", 1);
+    const { compute } = counter();
+    expect(await cache.wrap(async () => compute(), { name: "n" })()).toBe(1);
+    expect(errors).toMatchObject([{ error: { code: "ERR_UNSUPPORTED", storeCode: "ObjectParentIsFile" } }]);
+    const stream = await cache.getOrSetStream("n/stream", () => new Blob(["body"]).stream());
+    expect(await textOf(stream)).toBe("body");
+    await cache.flush();
+    expect(errors).toHaveLength(2);
+  });
+});

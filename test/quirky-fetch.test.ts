@@ -227,6 +227,17 @@ const rows: Record<string, Row> = {
       expect([error.status, error.text.includes("</Error>")]).toEqual([404, false]);
     },
   },
+  "refuses a key below another key": {
+    quirks: { keys: "files" },
+    async shows(fetch) {
+      expect((await send(fetch, put("file"), { body: "x" })).status).toBe(200);
+      expect((await send(fetch, put("file/below"), { body: "x" })).status).toBe(409);
+      expect((await send(fetch, put("folder/in"), { body: "x" })).status).toBe(200);
+      expect((await send(fetch, put("folder"), { body: "x" })).status).toBe(409);
+      expect((await send(fetch, { method: "DELETE", key: "file" })).status).toBe(204);
+      expect((await send(fetch, put("file/below"), { body: "x" })).status).toBe(200);
+    },
+  },
   "refuses a query that overrides headers": {
     quirks: { overrides: 403 },
     async shows(fetch) {

@@ -46,16 +46,16 @@ export async function listPage(
   }
   capabilities.listsByKey = true;
   capabilities.report(`${name} cuts a list off and names no next page: it goes on after the last key instead`);
-  return { objects, cursor: KEY + last };
+  return { objects, cursor: KEY + encodeURIComponent(last) };
 }
 
-/** A cursor begins with its kind. */
+/** A cursor begins with its kind, and is ASCII, as the presign protocol wants it. */
 const TOKEN = "token:";
 const KEY = "after:";
 
 function placeOf(cursor: string | undefined): { "continuation-token"?: string; "start-after"?: string } {
   if (cursor === undefined) return {};
-  if (cursor.startsWith(KEY)) return { "start-after": cursor.slice(KEY.length) };
+  if (cursor.startsWith(KEY)) return { "start-after": decodeURIComponent(cursor.slice(KEY.length)) };
   return { "continuation-token": cursor.startsWith(TOKEN) ? cursor.slice(TOKEN.length) : cursor };
 }
 

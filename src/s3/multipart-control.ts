@@ -14,6 +14,9 @@ import { requestXml, type BucketConnection } from "./xml-request.js";
 import { escapeXml } from "./xml-text.js";
 import { childText } from "./xml.js";
 
+/** How often an upload is aborted whose parts come in afterwards. */
+const MAX_ABORTS = 3;
+
 /** Some stores take long to put thousands of parts together. */
 const COMPLETE_TIMEOUT_MS = 60_000;
 
@@ -60,7 +63,29 @@ export class MultipartControl {
     });
   }
 
-  abort(key: string, uploadId: string, { signal }: CallOptions = {}): Promise<void> {
+  /**
+   * Ends an upload and removes its parts. A part that was on its way may be stored afterwards (AWS says so, and versitygw
+   * shows it), and then keeps the upload alive: it is aborted again until the store does not know it any more.
+   */
+  async abort(key: string, uploadId: string, options: CallOptions = {}): Promise<void> {
+    for (let attempt = 1; attempt <= MAX_ABORTS; attempt++) {
+      await this.#abortOnce(key, uploadId, options);
+      if (await this.#isGone(key, uploadId, options)) return;
+    }
+  }
+
+  async #isGone(key: string, uploadId: string, options: CallOptions): Promise<boolean> {
+    try {
+      const { parts } = await this.#listPartsAfter("", key, uploadId, options);
+      return parts.length === 0;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      // `NoSuchUpload` says so; a store that does not list parts leaves them to the bucket's lifecycle rule.
+      return true;
+    }
+  }
+
+  #abortOnce(key: string, uploadId: string, { signal }: CallOptions): Promise<void> {
     const request = { method: "DELETE", key, query: { uploadId } } as const;
     return perform<void>(this.#bucket, {
       purpose: this.#purpose(key, "s3:AbortMultipartUpload"),

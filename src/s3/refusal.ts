@@ -26,6 +26,9 @@ const RETRY: RetryHint = { retryable: true };
 const RENEW: RetryHint = { newSignature: true };
 const CHECK_SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
+const CHECK_CLOCK = "set the clock of the machine that signs, which is the presign handler's where there is one";
+const SHARED_PATH =
+  "this store is a file system, in which no object can lie below another: choose keys of which none continues another after a slash";
 const CONFLICT = "another write came first";
 
 const BY_CODE: Record<string, Row> = {
@@ -34,8 +37,8 @@ const BY_CODE: Record<string, Row> = {
   SignatureDoesNotMatch: ["ERR_CREDENTIALS", CHECK_SECRET],
   InvalidToken: ["ERR_CREDENTIALS", "check the session token"],
   ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
-  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", "set the clock", RENEW],
-  RequestExpired: ["ERR_CLOCK_SKEW", "set the clock, or get a new grant", RENEW],
+  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", CHECK_CLOCK, RENEW],
+  RequestExpired: ["ERR_CLOCK_SKEW", `${CHECK_CLOCK}, or get a new grant`, RENEW],
   // For reads and deletes this is a result (isAbsent). A write gets it when the object that it was to replace is gone.
   NoSuchKey: ["ERR_CONFLICT", CONFLICT],
   PreconditionFailed: ["ERR_CONFLICT", CONFLICT],
@@ -48,6 +51,11 @@ const BY_CODE: Record<string, Row> = {
   ServiceUnavailable: ["ERR_UNAVAILABLE", undefined, RETRY],
   EntityTooLarge: ["ERR_TOO_LARGE"],
   NotImplemented: ["ERR_UNSUPPORTED"],
+  // versitygw and MinIO keep a key as a path of files.
+  ObjectParentIsFile: ["ERR_UNSUPPORTED", SHARED_PATH],
+  ExistingObjectIsDirectory: ["ERR_UNSUPPORTED", SHARED_PATH],
+  XMinioParentIsObject: ["ERR_UNSUPPORTED", SHARED_PATH],
+  XMinioObjectExistsAsDirectory: ["ERR_UNSUPPORTED", SHARED_PATH],
 };
 
 const BY_STATUS: Record<number, Row> = {
@@ -57,7 +65,6 @@ const BY_STATUS: Record<number, Row> = {
   403: ["ERR_FORBIDDEN"],
   405: ["ERR_UNSUPPORTED"],
   408: ["ERR_TIMEOUT", undefined, RETRY],
-  409: ["ERR_CONFLICT", CONFLICT],
   412: ["ERR_CONFLICT", CONFLICT],
   413: ["ERR_TOO_LARGE"],
   429: ["ERR_UNAVAILABLE", undefined, RETRY],

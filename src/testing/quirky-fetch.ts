@@ -40,6 +40,8 @@ export interface Quirks {
   xml?: "cut";
   /** A GET whose query overrides a header of the answer is refused with this status, as moto does. */
   overrides?: 403;
+  /** A key that continues another after a slash, or that another continues, is refused with 409: as on a file system. */
+  keys?: "files";
   /** Time before a request is passed on. With `Infinity` it is never answered. */
   delayMs?: number;
 }
@@ -101,6 +103,8 @@ export function quirkyFetch(quirks: Quirks = {}, inner: Fetch = (input, init) =>
   const requests: QuirkyRequest[] = [];
   /** Paths that the endpoint does not have, as its last answer told. */
   const absent = new Set<string>();
+  /** Paths that were written through here. */
+  const written = new Set<string>();
   /** The last truncated page of each list, which the repeated token leads to. */
   const pagesByList = new Map<string, string>();
 
@@ -123,7 +127,7 @@ export function quirkyFetch(quirks: Quirks = {}, inner: Fetch = (input, init) =>
       self.met++;
       await wait(delayMs, signal);
     }
-    const refused = refusal(exchange, self.quirks);
+    const refused = refusal(exchange, self.quirks, written);
     if (refused !== undefined) {
       self.met++;
       return refused;
@@ -133,7 +137,11 @@ export function quirkyFetch(quirks: Quirks = {}, inner: Fetch = (input, init) =>
     const answer = await exchange.forward(forwarded(exchange, self.quirks));
     if (answer.status === 404 || (method === "DELETE" && answer.ok && !url.search.includes("uploadId"))) {
       absent.add(url.pathname);
-    } else if (answer.ok) absent.delete(url.pathname);
+      written.delete(url.pathname);
+    } else if (answer.ok) {
+      absent.delete(url.pathname);
+      if (method === "PUT") written.add(url.pathname);
+    }
     return changed(exchange, answer, method === "DELETE" && wasAbsent);
   }
 
@@ -240,7 +248,11 @@ function copy(answer: Response, change: Change): Response {
 }
 
 /** Requests that a quirk refuses before they reach the endpoint. */
-function refusal({ method, url, headers }: Exchange, quirks: Quirks): Response | undefined {
+function refusal(
+  { method, url, headers }: Exchange,
+  quirks: Quirks,
+  written: ReadonlySet<string>,
+): Response | undefined {
   const isWrite = method !== "GET" && method !== "HEAD";
   const condition = headers["if-match"] ?? headers["if-none-match"];
   const { conditions, batchDelete, overrides } = quirks;
@@ -249,6 +261,15 @@ function refusal({ method, url, headers }: Exchange, quirks: Quirks): Response |
     if (conditions === 400) return xmlError(400, "InvalidArgument", "Invalid argument.");
     if (conditions === "fail" || condition.includes('"'))
       return xmlError(412, "PreconditionFailed", "Precondition Failed");
+  }
+  if (quirks.keys === "files" && method === "PUT") {
+    const path = url.pathname;
+    const others = [...written];
+    if (others.some((other) => path.startsWith(`${other}/`)))
+      return xmlError(409, "ObjectParentIsFile", "Parent is a file.");
+    if (others.some((other) => other.startsWith(`${path}/`))) {
+      return xmlError(409, "ExistingObjectIsDirectory", "Existing object is a directory.");
+    }
   }
   if (batchDelete !== undefined && method === "POST" && url.searchParams.has("delete")) {
     if (batchDelete === "content-md5") {
