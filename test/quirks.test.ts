@@ -1,6 +1,8 @@
 /** The cache on stores that differ from S3: it works, or says so by an error or by one event, and never serves what is old. */
 import { createCache, type Cache, type CacheEvents, type CacheOptions, type ErrorCode } from "bucketcache";
 import { startDevServer, type DevServer } from "bucketcache/dev";
+import { createPresignHandler } from "bucketcache/handler";
+import { presignedStore } from "bucketcache/presigned";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { quirkyFetch, type QuirkyFetch, type Quirks } from "bucketcache/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -405,5 +407,87 @@ describe("a store over a file system", () => {
     expect(await textOf(stream)).toBe("body");
     await cache.flush();
     expect(errors).toHaveLength(2);
+  });
+});
+
+describe("an upload that is aborted", () => {
+  const answers: Record<string, () => Response> = {
+    gone: () => new Response("<Error><Code>NoSuchUpload</Code></Error>", { status: 404 }),
+    aborted: () => new Response(null, { status: 204 }),
+    part: () =>
+      new Response(
+        "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><ETag>1</ETag><Size>5</Size></Part></ListPartsResult>",
+      ),
+  };
+  test.each([
+    ["once where nothing comes after it", ["aborted", "gone"]],
+    ["again while parts come in that were on their way", ["aborted", "part", "aborted", "gone"]],
+    ["no more than three times", ["aborted", "part", "aborted", "part", "aborted", "part"]],
+  ])("is aborted %s", async (_, script) => {
+    const methods: string[] = [];
+    const fetch = async (_url: string, init: RequestInit) => {
+      const answer = answers[script[methods.length]!]!;
+      methods.push(init.method!);
+      return answer();
+    };
+    const store = s3Store({ bucket: "bucketcache", ...server, fetch });
+    await store.signer!.abortUpload("k", "id");
+    expect(methods).toEqual(script.map((name) => (name === "aborted" ? "DELETE" : "GET")));
+  });
+});
+
+describe("through a presign handler", () => {
+  function page(quirks: Quirks, options: { attempts?: number; timeout?: string } = {}) {
+    const fetch = quirkyFetch(quirks);
+    const store = s3Store({ bucket: "bucketcache", ...server, fetch });
+    const handle = createPresignHandler({ store, authorize: () => true, allowList: true });
+    const url = "https://app.test/presign";
+    const send = async (input: string, init: RequestInit): Promise<Response> =>
+      input.startsWith(url) ? handle(new Request(input, init)) : fetch(input, init);
+    const prefix = `scene-${scenes++}/`;
+    const pageStore = presignedStore({ url, fetch: send as typeof globalThis.fetch, ...(options as object) });
+    const errors: CacheEvents["error"][] = [];
+    const cache = createCache({ store: pageStore, prefix, memory: false });
+    cache.on("error", (event) => errors.push(event));
+    return { fetch, cache, errors };
+  }
+
+  test.each<[string, Quirks]>([
+    ["412 to a quoted If-Match", { conditions: "unquoted" }],
+    ["412 to every condition", { conditions: "fail" }],
+    ["501 to conditions", { conditions: 501 }],
+    ["304 for 412", { failedConditions: 304 }],
+    ["404 without a body", { absent: "no-body" }],
+  ])("a page works on a store with %s", async (_, quirks) => {
+    const { cache } = page(quirks);
+    const { compute, calls } = counter();
+    expect(await cache.getOrSet("k", compute, { ttl: 10 })).toBe(1);
+    expect(await cache.getOrSet("k", compute, { ttl: 10 })).toBe(1);
+    pass(11);
+    expect(await cache.getOrSet("k", compute, { ttl: 10 })).toBe(2);
+    expect(await cache.getOrSet("k", compute, { ttl: 10 })).toBe(2);
+    expect(calls()).toBe(2);
+    await cache.delete("k");
+    await cache.delete("k");
+    expect(await cache.get("k")).toBeUndefined();
+  });
+
+  test.each(["missing", "repeated"] as const)("a page lists and clears where the token is %s", async (token) => {
+    const { cache } = page({ pages: { size: 2, token } });
+    const keys = ["a b", "c", "d", "e/é", "f"];
+    for (const key of keys) await cache.set(key, 1);
+    expect(await keysOf(cache)).toEqual(keys);
+    await cache.clear({ all: true });
+    expect(await keysOf(cache)).toEqual([]);
+  });
+
+  test("attempts and time-outs are those that were asked for", async () => {
+    vi.useRealTimers();
+    const { cache, fetch } = page({ delayMs: Infinity }, { attempts: 1, timeout: "20ms" });
+    await expect(cache.get("k")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+    expect(fetch.requests.filter(({ method }) => method === "GET")).toHaveLength(1);
+    expect(() => presignedStore({ url: "https://app.test", attempts: 0 })).toThrow(/attempts must be/);
+    expect(() => presignedStore({ url: "https://app.test", timeout: "soon" as "1s" })).toThrow(/timeout must be/);
+    expect(() => s3Store({ bucket: "b-b", ...server, attempts: 1.5 })).toThrow(/attempts must be/);
   });
 });
