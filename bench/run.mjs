@@ -141,7 +141,7 @@ if (options.docs) {
   const page = at("../docs/benchmarks.md");
   const file = at("../docs/benchmarks/results.json");
   mkdirSync(at("../docs/benchmarks"), { recursive: true });
-  /** @type {any[]} What is measured anew takes the place of what was measured before. */
+  /** @type {any[]} Earlier results, which new results of the same name replace. */
   const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).results : [];
   const known = new Map([...before, ...JSON.parse(json).results].map((result) => [result.name, result]));
   const kept = all.flatMap(({ name }) => known.get(name) ?? []);

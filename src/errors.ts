@@ -65,12 +65,18 @@ export interface ErrorDetails {
  * rejects with the signal's reason, and a miss is never an error.
  *
  * @example
+ * ```ts
+ * import { createCache, isBucketCacheError } from "bucketcache";
+ * import { memoryStore } from "bucketcache/memory"; // or any other store
+ *
+ * const cache = createCache({ store: memoryStore() });
  * try {
- *   await cache.set("k", value);
+ *   await cache.set("greeting", "hello");
  * } catch (error) {
- *   if (isBucketCacheError(error) && error.code === "ERR_FORBIDDEN") return readOnly();
- *   throw error;
+ *   if (!isBucketCacheError(error) || error.code !== "ERR_FORBIDDEN") throw error;
+ *   console.warn("these credentials may only read", error.message);
  * }
+ * ```
  */
 export class BucketCacheError extends Error {
   /** Kind of the error, for programs. */

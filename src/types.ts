@@ -9,7 +9,13 @@ export type * from "./object-store.js";
  * `"500ms"`, `"90s"`, `"5m"`, `"1h"`, `"7d"`, `"2w"`. `Infinity` means never.
  *
  * @example
+ * ```ts
+ * import { createCache } from "bucketcache";
+ * import { memoryStore } from "bucketcache/memory"; // or any other store
+ *
+ * const cache = createCache({ store: memoryStore() });
  * await cache.set("greeting", "hello", { ttl: "5m" });
+ * ```
  */
 export type Duration = number | string;
 
@@ -175,7 +181,14 @@ export interface WrappedMethods<F extends Fn> {
    * Returns the same function for one request, with its signal, `waitUntil` and life of grants.
    *
    * @example
-   * const report = await buildReport.with({ signal: request.signal })(month);
+   * ```ts
+   * import { createCache } from "bucketcache";
+   * import { memoryStore } from "bucketcache/memory"; // or any other store
+   *
+   * const cache = createCache({ store: memoryStore() });
+   * const buildReport = cache.wrap(async (month: string) => `all of ${month}`, { name: "report" });
+   * const report = await buildReport.with({ signal: AbortSignal.timeout(5_000) })("2026-11");
+   * ```
    */
   with(options: CallOptions & { expiresIn?: Duration }): Wrapped<F>;
 }
@@ -386,8 +399,14 @@ export interface Cache {
    * Caches the results of a function under `<prefix><name>/<md5 of the arguments>`.
    *
    * @example
-   * const buildReport = cache.wrap(async (month: string) => render(await query(month)), { name: "report", ttl: "1d" });
+   * ```ts
+   * import { createCache } from "bucketcache";
+   * import { memoryStore } from "bucketcache/memory"; // or any other store
+   *
+   * const cache = createCache({ store: memoryStore() });
+   * const buildReport = cache.wrap(async (month: string) => `all of ${month}`, { name: "report", ttl: "1d" });
    * const report = await buildReport("2026-11");
+   * ```
    *
    * @throws TypeError without a name, or when another function was wrapped under it and `replace` is not set.
    */
@@ -423,7 +442,13 @@ export interface Cache {
    * Returns the cached value. When there is none, `load` runs, and its result is stored. Concurrent callers share one load.
    *
    * @example
-   * const rates = await cache.getOrSet("rates", ({ signal }) => fetchRates(signal), { ttl: "10m" });
+   * ```ts
+   * import { createCache } from "bucketcache";
+   * import { memoryStore } from "bucketcache/memory"; // or any other store
+   *
+   * const cache = createCache({ store: memoryStore() });
+   * const rates = await cache.getOrSet("rates", async ({ signal }) => ({ EUR: 1, late: signal.aborted }), { ttl: "10m" });
+   * ```
    */
   getOrSet<T>(
     key: string,
@@ -466,7 +491,14 @@ export interface Cache {
    * Calls the listener on each event of this kind. Returns a function that stops it.
    *
    * @example
+   * ```ts
+   * import { createCache } from "bucketcache";
+   * import { memoryStore } from "bucketcache/memory"; // or any other store
+   *
+   * const cache = createCache({ store: memoryStore() });
    * const stop = cache.on("error", ({ key, error }) => console.warn(key, error));
+   * stop();
+   * ```
    */
   on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void;
   /** Waits for background work. */

@@ -234,12 +234,20 @@ class WrappedFunction {
  * of the key; the `key` option sees it.
  *
  * @example
+ * ```ts
+ * import { cached, createCache } from "bucketcache";
+ * import { memoryStore } from "bucketcache/memory"; // or any other store
+ *
+ * const cache = createCache({ store: memoryStore() });
+ *
  * class Places {
  *   @cached(cache, { name: "places" })
  *   async find(query: string) {
- *     return (await fetch(`/find?q=${encodeURIComponent(query)}`)).json();
+ *     return { query, found: 3 };
  *   }
  * }
+ * console.log(await new Places().find("Berlin"));
+ * ```
  *
  * @throws TypeError on anything but a method, and as `cache.wrap` does.
  */

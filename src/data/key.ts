@@ -26,7 +26,13 @@ export function canonicalize(args: unknown, root = "args"): string {
  * `cache.get` and `cache.delete` take it. It is the same in every runtime.
  *
  * @example
+ * ```ts
+ * import { cacheKey, createCache } from "bucketcache";
+ * import { memoryStore } from "bucketcache/memory"; // or any other store
+ *
+ * const cache = createCache({ store: memoryStore() });
  * await cache.delete(cacheKey("report", ["2026-11"]));
+ * ```
  *
  * @param name The `name` that the function was wrapped with.
  * @param args Its arguments or, where a `key` option is set, the data that it returned in their place.

@@ -86,11 +86,15 @@ const DEFAULT_MAX_BYTES = 2 ** 30;
  *
  * @example
  * ```ts
+ * import { createPresignHandler } from "bucketcache/handler";
+ * import { s3Store } from "bucketcache/s3";
+ *
  * const handler = createPresignHandler({
  *   store: s3Store({ bucket: "my-bucket", region: "eu-west-1" }),
  *   prefix: "cache/",
- *   authorize: ({ request, operation }) => operation === "read" || isSignedIn(request),
+ *   authorize: ({ request, operation }) => operation === "read" || request.headers.has("authorization"),
  * });
+ * export default { fetch: handler };
  * ```
  *
  * @throws TypeError for a store that cannot sign, and for ill-formed options

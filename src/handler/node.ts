@@ -42,7 +42,14 @@ interface NodeResponse {
  *
  * @example
  * ```ts
- * createServer(toNodeListener(handler)).listen(3000);
+ * import { createServer } from "node:http";
+ * import { createPresignHandler, toNodeListener } from "bucketcache/handler";
+ * import { s3Store } from "bucketcache/s3";
+ *
+ * const store = s3Store({ bucket: "my-bucket", region: "eu-west-1" });
+ * const handler = createPresignHandler({ store, prefix: "cache/", authorize: ({ operation }) => operation === "read" });
+ * const server = createServer(toNodeListener(handler)).listen(3000);
+ * server.close();
  * ```
  */
 export function toNodeListener(

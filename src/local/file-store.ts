@@ -51,6 +51,9 @@ const LONG = "~long";
  *
  * @example
  * ```ts
+ * import { createCache } from "bucketcache";
+ * import { fileStore } from "bucketcache/file";
+ *
  * const cache = createCache({ store: fileStore({ directory: "./.cache" }) });
  * ```
  *

@@ -41,6 +41,9 @@ const NAME = "memory";
  *
  * @example
  * ```ts
+ * import { createCache } from "bucketcache";
+ * import { memoryStore } from "bucketcache/memory";
+ *
  * const cache = createCache({ store: memoryStore() });
  * ```
  */

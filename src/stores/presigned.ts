@@ -73,7 +73,11 @@ export type PresignedStoreOptions =
  *
  * @example
  * ```ts
- * const cache = createCache({ store: presignedStore({ url: "/api/presign" }), prefix: "cache/" });
+ * import { createCache } from "bucketcache";
+ * import { presignedStore } from "bucketcache/presigned";
+ *
+ * const store = presignedStore({ url: "https://app.example.com/api/presign" }); // in a page "/api/presign"
+ * const cache = createCache({ store, prefix: "cache/" });
  * ```
  *
  * @throws TypeError for ill-formed options

@@ -2,8 +2,6 @@ import { BucketCacheError } from "../errors.js";
 import type { Bytes, CallOptions, FoundObject, ObjectStore } from "../types.js";
 import { wait } from "./wait.js";
 
-type Operation = "get" | "head" | "put" | "delete" | "list";
-
 /** One fault of a store, and the calls that it meets. With neither `delayMs` nor `truncateAfterBytes` the call fails with `error`. */
 export interface Fault {
   /**
@@ -11,7 +9,7 @@ export interface Fault {
    *
    * @default every operation
    */
-  operation?: Operation;
+  operation?: "get" | "head" | "put" | "delete" | "list";
   /**
    * Keys that it meets. For `list` the pattern sees the prefix.
    *
@@ -35,6 +33,8 @@ export interface Fault {
   /** Number of bytes after which the body of a `get` breaks off with an error, as a broken transfer does. */
   truncateAfterBytes?: number;
 }
+
+type Operation = NonNullable<Fault["operation"]>;
 
 /** A store that fails on purpose. */
 export interface FaultyStore extends ObjectStore {
