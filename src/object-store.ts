@@ -1,4 +1,5 @@
 // The contract between a cache and the place where its entries live.
+import type { BucketCacheError } from "./errors.js";
 import type { Bytes, CallOptions, Grant, PresignOptions, Progress } from "./types.js";
 
 /** Range of an object's bytes. */
@@ -135,6 +136,11 @@ export interface ObjectStore {
   readonly stampsEntries?: boolean;
   /** Signs requests for others, as a presign handler needs it; absent where the store holds no credentials. */
   readonly signer?: BucketSigner;
+  /**
+   * What the store was found unable to do, one error each (`ERR_UNSUPPORTED`), in the order in which it was learned. The
+   * store has gone on in another way. A cache tells of each by one `error` event.
+   */
+  readonly limitations?: readonly BucketCacheError[];
   /** Releases what the store holds, such as sockets. The store may be used again, and opens them anew. */
   close?(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { createCache } from "bucketcache";
 import { createPresignHandler, type AuthorizeContext } from "bucketcache/handler";
 import { memoryStore } from "bucketcache/memory";
 import { s3Store } from "bucketcache/s3";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseClientId } from "../src/handler/uploads.js";
 import type { GrantResult, ListResult } from "../src/presigned/protocol.js";
 import {
@@ -28,6 +28,59 @@ beforeAll(async () => {
 afterAll(async () => bucket.stop());
 
 const store = () => s3Store(bucket);
+
+describe("the store's time", () => {
+  const TEN_MINUTES_MS = 600_000;
+
+  test("is learned by one request, so that a handler whose clock is slow grants what the store takes", async () => {
+    const requests: string[] = [];
+    const ahead = async (input: string, init: RequestInit): Promise<Response> => {
+      requests.push(`${init.method} ${new URL(input).pathname}`);
+      const date = new Date(Date.now() + TEN_MINUTES_MS).toUTCString();
+      return new Response(null, { status: 404, headers: { date } });
+    };
+    const slow = s3Store({ ...bucket, fetch: ahead });
+    const handler = createPresignHandler({ store: slow, authorize: () => true, prefix: "cache/" });
+    const read = { op: "get", key: "cache/a" };
+    await granted(handler, read);
+    await vi.waitFor(() => expect(slow.now!()).toBeGreaterThan(Date.now() + TEN_MINUTES_MS / 2));
+    const asked = requests.length;
+    expect(requests[0]).toBe("HEAD /test/cache/.bucketcache/time");
+    const { url } = await granted(handler, read);
+    const [, day, time] = /X-Amz-Date=(\d{8})T(\d{6})Z/.exec(url)!;
+    const signedAt = Date.parse(`${day!.replace(/(....)(..)/, "$1-$2-")}T${time!.replace(/(..)(..)/, "$1:$2:")}Z`);
+    expect(signedAt).toBeGreaterThan(Date.now() + TEN_MINUTES_MS / 2);
+    expect(requests).toHaveLength(asked);
+  });
+
+  test("is asked for again when the store could not be reached", async () => {
+    let requests = 0;
+    const down = async (): Promise<Response> => {
+      requests++;
+      throw new Error("down");
+    };
+    const store = s3Store({ ...bucket, fetch: down, attempts: 1 });
+    const handler = createPresignHandler({ store, authorize: () => true });
+    for (const expected of [1, 2]) {
+      await granted(handler, { op: "get", key: "a" });
+      await vi.waitFor(() => expect(requests).toBe(expected));
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  });
+});
+
+describe("a key with a backslash", () => {
+  test.each(["cache/private\\secret", "cache/a%5Cb", "cache/a%255Cb"])("is refused: %s", async (key) => {
+    const handler = makeHandler(bucket, { authorize: ({ key }) => !key.startsWith("cache/private/") });
+    for (const request of [
+      { op: "get", key },
+      { op: "put", key, size: 1, contentType: "text/plain" },
+      { op: "delete", key },
+    ]) {
+      expect(await refused(handler, request)).toBe("ERR_FORBIDDEN");
+    }
+  });
+});
 
 describe("grants", () => {
   test("a put and a get of one batch work on the store, without credentials", async () => {

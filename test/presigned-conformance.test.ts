@@ -15,4 +15,5 @@ beforeAll(async () => {
 });
 afterAll(async () => stop());
 
-storeConformance({ describe, test }, async () => server.store());
+// A handler refuses backslashes, which some stores take for slashes.
+storeConformance({ describe, test }, async () => server.store(), { limits: ["backslashes"] });

@@ -163,7 +163,7 @@ describe("a page whose clock is wrong", () => {
   const handed = async (grants: Grant[]) => {
     const answers = new Map<string, { status: number; headers: Headers; body: ArrayBuffer }>();
     for (const { operation, url } of grants) {
-      const response = operation === "write" ? new Response() : await fetch(url);
+      const response = operation === "write" ? new Response(null, { headers: { etag: '"e1"' } }) : await fetch(url);
       const headers = new Headers(response.headers);
       headers.delete("date");
       answers.set(url, { status: response.status, headers, body: await response.arrayBuffer() });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FoundObject } from "bucketcache";
 import { StoreClock } from "../src/base/clock.js";
+import { Capabilities } from "../src/s3/capabilities.js";
 import { toRequest } from "../src/s3/operations.js";
 import type { ObjectConnection } from "../src/s3/connection.js";
 import { objectClient, type ObjectClient } from "../src/s3/objects.js";
@@ -40,6 +41,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     return objectClient({
       name: "s3:test",
       clock: clock(),
+      capabilities: new Capabilities("s3:test", []),
       send: transport === "fetch" ? fetchSend() : node.send,
       limits: { ...LIMITS, delayMs: 1, ...limits },
       partSize: 8 << 20,
@@ -172,11 +174,12 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
 
     test("each time without coming further is given up", async () => {
       server.play(cutOff("0123456789", 4), (request, response) => {
+        const start = Number(/\d+/.exec(request.headers.range ?? "")?.[0]);
         response.writeHead(206, {
           etag: '"e1"',
           "last-modified": "Sun, 22 Nov 2026 03:00:00 GMT",
-          "content-range": "bytes 4-9/10",
-          "content-length": "6",
+          "content-range": `bytes ${start}-9/10`,
+          "content-length": String(10 - start),
           "x-amz-meta-entry": ENTRY,
         });
         response.flushHeaders();
@@ -205,7 +208,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
 
   test("an object of unknown length is bounded as well", async () => {
     server.play((_, response) => {
-      response.writeHead(200, { "transfer-encoding": "chunked" });
+      response.writeHead(200, { "transfer-encoding": "chunked", etag: '"e1"' });
       const more = () => response.writable && response.write("x".repeat(65_536), () => setImmediate(more));
       more();
     });
@@ -237,7 +240,9 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
       key: "k",
       message: expect.stringMatching(advice),
     });
-    expect(server.seen).toHaveLength(1);
+    // Where headers of the answer were overridden, a HEAD tells whether that was at fault, and a GET says why it was not.
+    const isDoubted = code === "SignatureDoesNotMatch" && transport === "fetch";
+    expect(server.seen).toHaveLength(isDoubted ? 3 : 1);
   });
 
   test("a HEAD that is refused is refused without a body too", async () => {
@@ -383,7 +388,8 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
         code: "ERR_CONFLICT",
         key: "k",
       });
-      expect(server.seen).toHaveLength(1);
+      // The HEAD tells whether the condition, or the store, is at fault.
+      expect(server.seen.map((request) => request.method)).toEqual(["PUT", "HEAD"]);
     });
 
     test("whose first answer was lost is recognised by its nonce when the second is 412", async () => {
@@ -407,11 +413,13 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     });
 
     test("goes without its condition where the store knows none, then and later", async () => {
-      server.play(refuse(501, "NotImplemented"), ok());
+      server.play(refuse(501, "NotImplemented"), refuse(404), refuse(404, "NoSuchKey"), ok(), refuse(404), ok());
       const store = client();
       await store.put("k", bytes("x"), { ...FIELDS, ifNoneMatch: "*" });
       await store.put("k", bytes("x"), { ...FIELDS, ifNoneMatch: "*" });
-      expect(server.seen.map((request) => request.headers["if-none-match"])).toEqual(["*", undefined, undefined]);
+      const puts = server.seen.filter((request) => request.method === "PUT");
+      expect(puts.map((request) => request.headers["if-none-match"])).toEqual(["*", undefined, undefined]);
+      expect(server.seen.map((request) => request.method)).toEqual(["PUT", "HEAD", "GET", "PUT", "HEAD", "PUT"]);
     });
 
     test("with a source that fails rejects with the source's own error, and sends nothing", async () => {

@@ -170,7 +170,8 @@ describe("the presigner", () => {
     try {
       const handler = makeHandler(bucket, {}, "client");
       const { headers, url } = await granted(handler, { op: "put", key: "k", size: 3, contentType: "text/plain" });
-      expect(presign).toHaveBeenCalledTimes(1);
+      // The other one asks for the store's time.
+      expect(presign.mock.calls.map(([request]) => request.method).sort()).toEqual(["HEAD", "PUT"]);
       expect(headers["x-amz-copy-source-if-match"]).toBe("none");
       expect(new URL(url).searchParams.get("X-Amz-SignedHeaders")).toContain("x-amz-copy-source-if-match");
     } finally {

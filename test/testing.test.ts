@@ -1,6 +1,6 @@
 import { BucketCacheError, type ObjectStore } from "bucketcache";
 import { memoryStore } from "bucketcache/memory";
-import { type Fault, faultyStore, storeConformance } from "bucketcache/testing";
+import { type Fault, type Runner, type StoreLimit, faultyStore, storeConformance } from "bucketcache/testing";
 import { s3Store } from "bucketcache/s3";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -134,6 +134,31 @@ const brokenStores: Record<string, [makeStore: () => Promise<ObjectStore>, promi
       head: (key, o) => good.head(key.replaceAll("%20", " "), o),
     })),
     /deletes|odd keys|begins with the prefix/,
+  ],
+  "takes a backslash for a slash": [
+    mutant((good) => ({
+      put: (key, b, o) => good.put(key.replaceAll("\\", "/"), b, o),
+      get: (key, o) => good.get(key.replaceAll("\\", "/"), o),
+      head: (key, o) => good.head(key.replaceAll("\\", "/"), o),
+    })),
+    /backslash/,
+  ],
+  "forgets the condition of a large body": [
+    mutant((good) => ({
+      put: (key, b, { ifMatch: _, ifNoneMatch: _none, ...o }) => good.put(key, b, o),
+    })),
+    /uploaded in parts to its condition/,
+  ],
+  "deletes what lies below a key": [
+    mutant((good) => ({
+      async deleteMany(keys, o) {
+        for (const key of keys) {
+          for await (const below of good.list(`${key}/`)) await good.delete(below.key);
+          await good.delete(key, o);
+        }
+      },
+    })),
+    /others below its key/,
   ],
   "ignores case": [
     mutant((good) => ({
@@ -742,4 +767,19 @@ describe("faultyStore", () => {
     const error: unknown = await store.put("a", source, PLAIN).catch((e: unknown) => e);
     expect(reason).toBe(error);
   });
+});
+
+test("storeConformance leaves out the promise that a declared limit breaks, and no other", () => {
+  const namesWith = (limits: StoreLimit[]): string[] => {
+    const names: string[] = [];
+    const runner: Runner = { describe: (_, body) => body(), test: (name) => void names.push(name) };
+    storeConformance(runner, async () => memoryStore(), { limits });
+    return names;
+  };
+  const all = namesWith([]);
+  for (const limit of ["keys below keys", "backslashes"] as const) {
+    const rest = namesWith([limit]);
+    expect(rest).toHaveLength(all.length - 1);
+    expect(all).toEqual(expect.arrayContaining(rest));
+  }
 });

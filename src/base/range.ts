@@ -34,6 +34,18 @@ export function contentRange(start: number, end: number, size: number): string {
   return `bytes ${start}-${end - 1}/${size}`;
 }
 
+/**
+ * Tells whether an answer can hold just the bytes of a range, as far as its headers show: `Content-Range`, and the length
+ * of its body. Fewer bytes than were asked for are right where the object ends.
+ */
+export function answersRange(range: ByteRange, header: string | undefined, bodyBytes: number | undefined): boolean {
+  const { offset, length = Infinity } = range;
+  const [, first, last] = /^bytes (\d+)-(\d+)\//.exec(header ?? "") ?? [];
+  if (header === undefined) return bodyBytes === undefined || bodyBytes <= length;
+  const bytes = Number(last) - Number(first) + 1;
+  return Number(first) === offset && bytes <= length && (bodyBytes === undefined || bodyBytes === bytes);
+}
+
 /** Returns the size of the whole object that a `Content-Range` header tells; undefined where it tells none. */
 export function sizeOfWhole(contentRange: string | undefined): number | undefined {
   const size = /\/(\d+)$/.exec(contentRange ?? "")?.[1];

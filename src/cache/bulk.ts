@@ -17,6 +17,7 @@ export async function* list(
     for await (const object of store.objects.list(prefix + below, { signal })) {
       if (!isReserved(prefix, object.key)) yield { ...object, key: reporting.keyOf(object.key) };
     }
+    store.tellLimitations();
   } catch (error) {
     throw store.failure(error, undefined, signal);
   }

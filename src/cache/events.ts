@@ -107,8 +107,11 @@ export class Reporting {
     this.events.emit("evict", { key: this.keyOf(key), size });
   }
 
-  /** Reports trouble that the cache has handled. */
-  error(key: string, error: unknown): void {
-    this.events.emit("error", { key: this.keyOf(key), error: asBucketCacheError(error) });
+  /** Reports trouble that the cache has handled; without a key where it is not about one entry. */
+  error(key: string | undefined, error: unknown): void {
+    this.events.emit("error", {
+      key: key === undefined ? undefined : this.keyOf(key),
+      error: asBucketCacheError(error),
+    });
   }
 }

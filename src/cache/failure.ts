@@ -25,13 +25,13 @@ const DECISIONS = {
   /** The encoding of what a function returned. */
   encode: { any: "bypass" },
   /** The write of what a function returned. */
-  storeLoaded: { ...WHEN_DOWN, ERR_CONFLICT: "yield" },
+  storeLoaded: { ...WHEN_DOWN, ERR_CONFLICT: "yield", ERR_UNSUPPORTED: "bypass" },
   /** The second write of a `set`, which corrects the first one's end. */
   correct: { ERR_CONFLICT: "yield" },
   /** The read before `getOrSetStream` opens its source, and after it. */
   openAround: WHEN_DOWN,
   /** The upload of `getOrSetStream`. */
-  upload: { ...WHEN_DOWN, ERR_CONFLICT: "yield" },
+  upload: { ...WHEN_DOWN, ERR_CONFLICT: "yield", ERR_UNSUPPORTED: "bypass" },
   /** The deletion of an object that has ended. */
   discard: { ERR_CONFLICT: "yield", ERR_FORBIDDEN: "yield", ERR_UNSUPPORTED: "yield" },
 } as const satisfies Record<string, Partial<Record<ErrorCode | "any", Decision>>>;

@@ -1,5 +1,5 @@
 import SparkMD5 from "spark-md5";
-import { utf8 } from "../base/bytes.js";
+import { toBase64, utf8 } from "../base/bytes.js";
 
 const ASCII = /^[\0-\x7f]*$/;
 
@@ -14,4 +14,9 @@ export function md5(data: string | Uint8Array): string {
   const bytes = typeof data === "string" ? utf8(data) : data;
   const isWhole = bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer;
   return SparkMD5.ArrayBuffer.hash(isWhole ? (bytes.buffer as ArrayBuffer) : new Uint8Array(bytes).buffer);
+}
+
+/** Returns the MD5 of bytes as the header `Content-MD5` has it (RFC 1864). */
+export function md5Base64(data: Uint8Array): string {
+  return toBase64(Uint8Array.from(md5(data).match(/../g) ?? [], (hex) => Number.parseInt(hex, 16)));
 }

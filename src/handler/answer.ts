@@ -219,6 +219,9 @@ function checkKey(prefix: string, { op, key }: PresignRequest): void {
     throw new Malformed((error as Error).message);
   }
   const decoded = fullyDecoded(whole);
+  // SeaweedFS takes it for a slash, so that a rule about what lies below a slash would not see the key.
+  if (decoded.includes("\\"))
+    throw new Refused("ERR_FORBIDDEN", "the key holds a backslash, which some stores take for a slash");
   if (RESERVED.test(whole) || RESERVED.test(decoded)) throw new Refused("ERR_FORBIDDEN", "the key is reserved");
   if (DOTS.test(decoded) || /[\0-\x1f\x7f]/.test(decoded)) {
     throw new Refused("ERR_FORBIDDEN", "the key hides `.` or `..` segments, or control characters");

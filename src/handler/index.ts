@@ -12,6 +12,7 @@ import type { BucketSigner, Duration, ObjectStore } from "../types.js";
 import { checkOrigins } from "./origin.js";
 import { respond, type HandlerSettings } from "./respond.js";
 import type { AuthorizeContext } from "./rules.js";
+import { HandlerTime } from "./time.js";
 import { Uploads } from "./uploads.js";
 
 export { toNodeListener } from "./node.js";
@@ -118,12 +119,13 @@ function checkOptions(options: PresignHandlerOptions): HandlerSettings {
   if (expiresInSeconds > MAX_SIGNED_SECONDS) {
     throw new TypeError("expiresIn must be at most 7 days: S3 signs for no longer");
   }
+  const clock = timeOf(store);
   const maxTtlSeconds = toSeconds(maxTtl, "maxTtl");
   return {
     rules: {
       store,
       signer,
-      clock: timeOf(store),
+      clock,
       uploads: new Uploads(store, prefix),
       authorize,
       prefix,
@@ -135,6 +137,7 @@ function checkOptions(options: PresignHandlerOptions): HandlerSettings {
     },
     maxBatch: checkCount(maxBatch, "maxBatch"),
     origins: checkOrigins(allowedOrigins),
+    time: new HandlerTime(store, clock, prefix),
   };
 }
 

@@ -40,7 +40,7 @@ const CHECKS: Record<string, Check> = {
   uploadId: text(/^[!-~]{1,4096}$/),
   partNumber: whole(1, MAX_PARTS),
   parts: (value) => whole(1, MAX_PARTS)(value) || (Array.isArray(value) && value.length > 0 && value.every(isPart)),
-  cursor: text(/^[ -~]{1,2048}$/),
+  cursor: text(/^[ -~]{1,4096}$/),
 };
 
 const REQUIRED: Record<string, readonly string[]> = {

@@ -4,6 +4,7 @@ import type { ErrorCode } from "../errors.js";
 import { Malformed, MAX_REQUEST_BYTES, VERSION, type PresignResult } from "../presigned/protocol.js";
 import { answer } from "./answer.js";
 import { parseBatch, readText } from "./messages.js";
+import type { HandlerTime } from "./time.js";
 import { corsHeaders, isWelcome, preflight } from "./origin.js";
 import { BatchRefused, type Rules } from "./rules.js";
 
@@ -11,6 +12,7 @@ export interface HandlerSettings {
   rules: Rules;
   maxBatch: number;
   origins: ReadonlySet<string>;
+  time: HandlerTime;
 }
 
 /** Refuses an HTTP request as a whole. */
@@ -33,6 +35,7 @@ export async function respond(settings: HandlerSettings, request: Request): Prom
   try {
     if (!welcome) throw new RequestRefused(403, "ERR_FORBIDDEN", "this origin may not ask here (allowedOrigins)");
     if (request.method === "OPTIONS") return preflight(request);
+    settings.time.learn();
     const requests = await readBatch(request, settings.maxBatch);
     const results = await answerAll(settings.rules, request, requests);
     return json(200, { v: VERSION, now: settings.rules.clock.now() / 1_000, results }, corsHeaders(request));

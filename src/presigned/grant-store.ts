@@ -5,11 +5,13 @@ import { essenceOf, OCTET_STREAM } from "../base/media-type.js";
 import { parseMetadata } from "../entry/entry.js";
 import { gunzipStream } from "../entry/gzip-stream.js";
 import type { BucketCacheError } from "../errors.js";
+import { Capabilities } from "../s3/capabilities.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { metadataOf } from "../s3/header-names.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionHeaders, type Operation } from "../s3/operations.js";
 import { failure } from "../s3/failure.js";
+import type { Limits } from "../s3/retry.js";
 import type { Bytes, Grant, ObjectStore, PutOptions, SignedRequest, WrittenObject } from "../types.js";
 
 /** A grant is for one PUT, whose length must be known: a stream of unknown length is gathered up to here. */
@@ -19,11 +21,23 @@ const NAME = "presigned";
 
 type PutBody = Parameters<ObjectStore["put"]>[1];
 
-export function grantStore(grants: readonly Grant[], custom: typeof fetch | undefined, clock: StoreClock): ObjectStore {
+export interface GrantStoreOptions {
+  fetch: typeof globalThis.fetch | undefined;
+  clock: StoreClock;
+  limits: Readonly<Limits>;
+  limitations: BucketCacheError[];
+}
+
+export function grantStore(
+  grants: readonly Grant[],
+  { fetch: custom, clock, limits, limitations }: GrantStoreOptions,
+): ObjectStore {
   const held = new HeldGrants(grants, clock);
   const client = objectClient({
     name: NAME,
     clock,
+    limits,
+    capabilities: new Capabilities(NAME, limitations),
     send: fetchSend(custom),
     sign: (operation, renew) => held.sign(operation, renew),
     partSize: Infinity,

@@ -3,7 +3,7 @@ import type { StoreClock } from "../base/clock.js";
 import { BucketCacheError } from "../errors.js";
 import type { Send } from "../s3/transport.js";
 import { failure } from "../s3/failure.js";
-import { LIMITS } from "../s3/retry.js";
+import type { Limits } from "../s3/retry.js";
 import type { SignedRequest } from "../types.js";
 import { RequestQueue, type PendingRequest } from "./batching.js";
 import { Exchange, type RequestHeaders } from "./exchange.js";
@@ -13,17 +13,25 @@ import { Malformed, parseResults, type PresignRequest } from "./protocol.js";
 /** The handler may wait for the store, and completing a large upload takes a store long. */
 const CONTROL_TIMEOUT_MS = 90_000;
 
+/** The clock that a handler sets, and the patience with it. */
+export interface HandlerTimes {
+  clock: StoreClock;
+  limits: Readonly<Limits>;
+}
+
 export class HandlerClient {
+  readonly limits: Readonly<Limits>;
   readonly #store: string;
   readonly #exchange: Exchange;
   readonly #clock: StoreClock;
   readonly #queue: RequestQueue;
 
-  constructor(store: string, url: string, headers: RequestHeaders, send: Send, clock: StoreClock) {
+  constructor(store: string, url: string, headers: RequestHeaders, send: Send, { clock, limits }: HandlerTimes) {
     this.#store = store;
     this.#exchange = new Exchange(store, url, headers, send);
     this.#clock = clock;
-    this.#queue = new RequestQueue((batch) => this.#post(batch, LIMITS.headersMs));
+    this.limits = limits;
+    this.#queue = new RequestQueue((batch) => this.#post(batch, limits.headersMs));
   }
 
   /**

@@ -5,12 +5,14 @@ import { toSeconds } from "../base/duration.js";
 import { OCTET_STREAM } from "../base/media-type.js";
 import { codecOfType } from "../entry/decode.js";
 import type { BucketCacheError } from "../errors.js";
+import { Capabilities } from "../s3/capabilities.js";
+import { eachListed } from "../s3/each-listed.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { MIN_PART_BYTES } from "../s3/limits.js";
 import { objectClient, type ObjectClient } from "../s3/objects.js";
 import { conditionOf, plainRead, type MultipartUpload, type Operation, type PutOperation } from "../s3/operations.js";
 import { failure } from "../s3/failure.js";
-import { LIMITS, withRetries } from "../s3/retry.js";
+import { withRetries, type Limits } from "../s3/retry.js";
 import type { CallOptions, Grant, ListedObject, ObjectStore, PresignOptions, SignedRequest } from "../types.js";
 import { HandlerClient } from "./handler-client.js";
 import type { ListResult, PresignRequest } from "./protocol.js";
@@ -29,19 +31,25 @@ export interface HandlerStoreOptions {
   headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
   fetch?: typeof globalThis.fetch;
   concurrency?: number;
+  clock: StoreClock;
+  limits: Readonly<Limits>;
+  limitations: BucketCacheError[];
 }
 
 /** A store without the members that are known before it is loaded. */
-export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries">>;
+export type HandlerStore = Required<Omit<ObjectStore, "close" | "now" | "signer" | "stampsEntries" | "limitations">>;
 
 /** @param url Absolute. */
-export function handlerStore(url: string, options: HandlerStoreOptions, clock: StoreClock): HandlerStore {
+export function handlerStore(url: string, options: HandlerStoreOptions): HandlerStore {
+  const { clock, limits, limitations } = options;
   const send = fetchSend(options.fetch);
-  const handler = new HandlerClient(NAME, url, options.headers, send, clock);
+  const handler = new HandlerClient(NAME, url, options.headers, send, { clock, limits });
   const reads = new ReadGrants(handler, clock);
   const client = objectClient({
     name: NAME,
     clock,
+    limits,
+    capabilities: new Capabilities(NAME, limitations),
     send,
     partSize: MIN_PART_BYTES,
     partsWorthCutting: 1,
@@ -113,22 +121,21 @@ function uploadBy(handler: HandlerClient, operation: PutOperation): MultipartUpl
 
 /** Asks for work of the handler itself, again where that may help. An abort ends it at once. */
 function control<T>(handler: HandlerClient, request: PresignRequest, signal?: AbortSignal): Promise<T> {
-  return withRetries(() => handler.control<T>(request, signal), LIMITS, signal);
+  return withRetries(() => handler.control<T>(request, signal), handler.limits, signal);
 }
 
-async function* list(
+function list(
   handler: HandlerClient,
   prefix: string,
   { signal }: CallOptions = {},
 ): AsyncGenerator<ListedObject, void, undefined> {
-  let cursor: string | undefined;
-  do {
+  return eachListed(NAME, async (cursor) => {
     signal?.throwIfAborted();
     const request: PresignRequest = { op: "list", key: prefix, ...(cursor !== undefined && { cursor }) };
     const page: ListResult = await untilAborted(control<ListResult>(handler, request, signal), signal);
-    for (const object of page.keys) yield { ...object, lastModified: new Date(object.lastModified * 1_000) };
-    cursor = page.cursor;
-  } while (cursor !== undefined);
+    const objects = page.keys.map((object) => ({ ...object, lastModified: new Date(object.lastModified * 1_000) }));
+    return { objects, cursor: page.cursor };
+  });
 }
 
 interface Presigner {

@@ -1,6 +1,6 @@
 /** Requests about a bucket rather than the bytes of one object, and the signatures that it gives to others. */
 import type { BucketSigner, ObjectStore } from "../types.js";
-import { deleteMany } from "./batch-delete.js";
+import { deleteMany, type DeleteOne } from "./batch-delete.js";
 import { listObjects, listPage } from "./listing.js";
 import { MultipartControl } from "./multipart-control.js";
 import type { MultipartUpload, PutOperation } from "./operations.js";
@@ -13,12 +13,13 @@ export interface BucketControl extends Required<Pick<ObjectStore, "list" | "dele
   upload(operation: PutOperation): MultipartUpload;
 }
 
-export function bucketControl(bucket: BucketConnection): BucketControl {
+/** @param deleteOne Deletes an object where no batch can. */
+export function bucketControl(bucket: BucketConnection, deleteOne: DeleteOne): BucketControl {
   const uploads = new MultipartControl(bucket);
   return {
     upload: (operation) => uploads.uploadOf(operation),
     list: (prefix, options) => listObjects(bucket, prefix, options),
-    deleteMany: (keys, options) => deleteMany(bucket, keys, options),
+    deleteMany: (keys, options) => deleteMany(bucket, deleteOne, keys, options),
     signer: {
       sign: (request, expiresIn) => signForOthers(bucket.signer, request, expiresIn),
       createUpload: (key, headers, options) => uploads.create(key, headers, options),

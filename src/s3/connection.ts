@@ -1,6 +1,7 @@
 /** The connection to a bucket that the requests of this folder use: who signs and how requests travel are its matter. */
 import type { StoreClock } from "../base/clock.js";
 import type { SignedRequest } from "../types.js";
+import type { Capabilities } from "./capabilities.js";
 import type { MultipartUpload, Operation, PutOperation } from "./operations.js";
 import type { Limits } from "./retry.js";
 import type { Send } from "./transport.js";
@@ -10,6 +11,7 @@ export interface S3Connection {
   /** Name of the store, for errors. */
   readonly name: string;
   readonly clock: StoreClock;
+  readonly capabilities: Capabilities;
   readonly send: Send;
   /** Default: `LIMITS`. Read at each use, since a client tells its own with the first signature. */
   readonly limits?: Readonly<Limits> | undefined;

@@ -4,6 +4,7 @@
  */
 import { utf8 } from "../base/bytes.js";
 import type { BucketSigner, CallOptions, UploadedPart, WriteCondition } from "../types.js";
+import { quotedEtag } from "./etag.js";
 import { failure, type Purpose } from "./failure.js";
 import { conditionHeaders, fieldHeaders, partRequest, type MultipartUpload, type PutOperation } from "./operations.js";
 import { perform } from "./perform.js";
@@ -12,6 +13,9 @@ import { REQUEST_LIFE_SECONDS } from "./signing.js";
 import { requestXml, type BucketConnection } from "./xml-request.js";
 import { escapeXml } from "./xml-text.js";
 import { childText } from "./xml.js";
+
+/** How often an upload is aborted whose parts come in afterwards. */
+const MAX_ABORTS = 3;
 
 /** Some stores take long to put thousands of parts together. */
 const COMPLETE_TIMEOUT_MS = 60_000;
@@ -53,13 +57,35 @@ export class MultipartControl {
       body: partsXml(parts),
       signal,
       headersTimeoutMs: COMPLETE_TIMEOUT_MS,
-      read: (root) => ({ etag: childText(root, "ETag") }),
+      read: (root) => ({ etag: quotedEtag(childText(root, "ETag")) }),
       recover: (refusal, again) =>
         again && entry !== undefined ? this.#findOwnWrite(key, refusal, entry, signal) : undefined,
     });
   }
 
-  abort(key: string, uploadId: string, { signal }: CallOptions = {}): Promise<void> {
+  /**
+   * Ends an upload and removes its parts. A part that was on its way may be stored afterwards (AWS says so, and versitygw
+   * shows it), and then keeps the upload alive: it is aborted again until the store does not know it any more.
+   */
+  async abort(key: string, uploadId: string, options: CallOptions = {}): Promise<void> {
+    for (let attempt = 1; attempt <= MAX_ABORTS; attempt++) {
+      await this.#abortOnce(key, uploadId, options);
+      if (await this.#isGone(key, uploadId, options)) return;
+    }
+  }
+
+  async #isGone(key: string, uploadId: string, options: CallOptions): Promise<boolean> {
+    try {
+      const { parts } = await this.#listPartsAfter("", key, uploadId, options);
+      return parts.length === 0;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      // `NoSuchUpload` says so; a store that does not list parts leaves them to the bucket's lifecycle rule.
+      return true;
+    }
+  }
+
+  #abortOnce(key: string, uploadId: string, { signal }: CallOptions): Promise<void> {
     const request = { method: "DELETE", key, query: { uploadId } } as const;
     return perform<void>(this.#bucket, {
       purpose: this.#purpose(key, "s3:AbortMultipartUpload"),
@@ -123,7 +149,9 @@ export class MultipartControl {
       recover: () => ({ value: undefined }),
       accept(response) {
         response.cancel();
-        return response.metadata()["entry"] === entry ? { value: { etag: response.header("etag") ?? "" } } : undefined;
+        return response.metadata()["entry"] === entry
+          ? { value: { etag: quotedEtag(response.header("etag")) } }
+          : undefined;
       },
     });
   }

@@ -196,13 +196,14 @@ export function nodeSend(): NodeSend | undefined {
   const http = nodeBuiltin<NodeHttp>("node:http");
   if (http === undefined) return undefined;
   const connections = new Connections(http);
+  const send: Send = async (request) => {
+    request.signal?.throwIfAborted();
+    const { body } = request;
+    const bytes = body === undefined || body instanceof Uint8Array ? body : new Uint8Array(await body.arrayBuffer());
+    return exchange(connections.begin(request), request, bytes);
+  };
   return {
-    async send(request) {
-      request.signal?.throwIfAborted();
-      const { body } = request;
-      const bytes = body === undefined || body instanceof Uint8Array ? body : new Uint8Array(await body.arrayBuffer());
-      return exchange(connections.begin(request), request, bytes);
-    },
+    send: Object.assign(send, { decodesNothing: true } as const),
     close: () => connections.close(),
   };
 }

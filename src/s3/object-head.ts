@@ -5,7 +5,8 @@ import { isBrowser } from "../base/runtime.js";
 import { hasMarker, METADATA_NAMES } from "../entry/entry.js";
 import type { ObjectHead } from "../types.js";
 import type { S3Connection } from "./connection.js";
-import { failure } from "./failure.js";
+import { quotedEtag } from "./etag.js";
+import { failure, type Purpose } from "./failure.js";
 import { corsRule, metadataHeader } from "./header-names.js";
 import type { Incoming } from "./transport.js";
 
@@ -29,15 +30,32 @@ export function readHead(connection: S3Connection, key: string, response: Incomi
     response.cancel();
     throw failure("ERR_CORS", `the answer of ${store} hides ${hidden}. ${corsRule()}`, { store, key });
   }
+  checkEtag(etag, response, { store, key });
   return {
     size: sizeOfWhole(response.header("content-range")) ?? contentLength(response),
-    etag: etag ?? "",
+    etag: quotedEtag(etag),
     lastModified: new Date(response.header("last-modified") ?? NaN),
     contentType: response.header("content-type") ?? OCTET_STREAM,
     metadata,
     now: clock.known ? new Date(clock.now()) : undefined,
     versionId: response.header("x-amz-version-id"),
   };
+}
+
+/** Returns the ETag of an object that was written, as its answer tells. */
+export function writtenEtag(response: Incoming, purpose: Purpose): string {
+  const etag = response.header("etag");
+  checkEtag(etag, response, purpose);
+  return quotedEtag(etag);
+}
+
+/** @throws BucketCacheError `ERR_PROTOCOL` for an answer that no store has sent: a store names each object */
+function checkEtag(etag: string | undefined, response: Incoming, purpose: Partial<Purpose>): void {
+  // A page sees no ETag unless the bucket's CORS rule exposes it.
+  if ((etag !== undefined && etag !== "") || isBrowser()) return;
+  response.cancel();
+  const message = `${purpose.store} answered ${response.status} without an ETag, as no S3 store does: check the endpoint`;
+  throw failure("ERR_PROTOCOL", message, purpose);
 }
 
 /** Returns the announced length of a body in bytes. */

@@ -1,5 +1,5 @@
 /** Reads, writes and deletes of objects by signed requests, whoever signs them. */
-import type { ObjectStore, WrittenObject } from "../types.js";
+import type { ObjectStore, WriteCondition, WrittenObject } from "../types.js";
 import { ConditionalWrites } from "./conditional-writes.js";
 import type { ObjectConnection } from "./connection.js";
 import { conditionOf } from "./operations.js";
@@ -16,7 +16,7 @@ export type ObjectClient = Pick<ObjectStore, "head" | "delete"> & {
 type DeleteOptions = Parameters<ObjectStore["delete"]>[1];
 
 export function objectClient(connection: ObjectConnection): ObjectClient {
-  const conditions = new ConditionalWrites();
+  const conditions = new ConditionalWrites(connection);
   const writer = new ObjectWriter(connection, conditions);
   return {
     get: (key, options) => getObject(connection, key, options),
@@ -33,13 +33,13 @@ async function deleteObject(
   { signal, ifMatch, versionId }: DeleteOptions = {},
 ): Promise<void> {
   const action = versionId === undefined ? "s3:DeleteObject" : "s3:DeleteObjectVersion";
-  await conditions.run(conditionOf({ ifMatch }), (condition) =>
+  const send = (condition: WriteCondition) =>
     perform<void>(connection, {
       purpose: { store: connection.name, key, action },
       sign: (renew) => connection.sign({ op: "delete", key, versionId, ifMatch: condition.ifMatch }, renew, signal),
       signal,
       recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
       accept: (response) => response.cancel(),
-    }),
-  );
+    });
+  await conditions.run({ method: "DELETE", key, condition: conditionOf({ ifMatch }), signal, send });
 }

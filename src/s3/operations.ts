@@ -1,5 +1,7 @@
 /** Operations on one object, and the request that each of them becomes before it is signed. */
 import { cacheControl, headerText } from "../entry/entry.js";
+import type { ConditionForm } from "./capabilities.js";
+import { quotedEtag, unquotedEtag } from "./etag.js";
 import { metadataHeader } from "./header-names.js";
 import type { ObjectHead, SignableRequest, SignedRequest, UploadedPart, WriteCondition } from "../types.js";
 
@@ -43,6 +45,8 @@ export interface ReadOperation {
   key: string;
   /** For `get`: asks for an answer that says that it is gzip, which the stored object does not. */
   compressed?: true | undefined;
+  /** For `get`: leaves the headers of the answer as they are. For transports that decode nothing, and for some stores. */
+  asIs?: true | undefined;
 }
 
 /** An operation. `Range` and `If-None-Match` of a read are no part of it: they are sent unsigned, so that one grant serves all reads. */
@@ -74,6 +78,17 @@ export function plainRead(key: string, head: ObjectHead | undefined): ReadOperat
 export function conditionOf(fields: { ifMatch?: string | undefined; ifNoneMatch?: "*" | undefined }): WriteCondition {
   const { ifMatch, ifNoneMatch } = fields;
   return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) };
+}
+
+/** Returns a condition as a store takes it; `"checked"` leaves it out, since something else takes its place. */
+export function conditionIn(form: ConditionForm, { ifMatch, ifNoneMatch }: WriteCondition): WriteCondition {
+  if (form === "checked") return {};
+  const etag = ifMatch === undefined || ifMatch === "*" ? ifMatch : inForm(form, ifMatch);
+  return conditionOf({ ifMatch: etag, ifNoneMatch });
+}
+
+function inForm(form: "quoted" | "unquoted", etag: string): string {
+  return form === "quoted" ? quotedEtag(etag) : unquotedEtag(etag);
 }
 
 /** Returns the headers of a condition (RFC 9110, section 13). */
@@ -110,6 +125,7 @@ export function toRequest(operation: Operation): SignableRequest {
   switch (operation.op) {
     case "get":
       // With `identity` the bytes arrive as they are stored, also where somebody gave the object a Content-Encoding.
+      if (operation.asIs === true) return { method: "GET", key };
       return { method: "GET", key, query: { "response-content-encoding": operation.compressed ? "gzip" : "identity" } };
     case "head":
       return { method: "HEAD", key };

@@ -18,7 +18,7 @@ export interface Call<T> {
   headers?: Record<string, string>;
   body?: Uint8Array | Blob | undefined;
   signal?: AbortSignal | undefined;
-  /** Takes an answer of success, or 304. Must read or cancel the body. */
+  /** Takes an answer of success, or the 304 of a read with `If-None-Match`. Must read or cancel the body. */
   accept(response: Incoming, signed: SignedRequest): T | Promise<T>;
   /** Returns the result that a refusal stands for, if it is one. `again`: an earlier attempt may have reached the store. */
   recover?(refusal: Refusal, again: boolean): Recovered<T> | Promise<Recovered<T>>;
@@ -68,10 +68,22 @@ async function askStore<T>(
   const { status } = response;
   const receivedAt = Date.now();
   clock.observe(response.header("date"), sentAt, receivedAt, { age: response.header("age") !== undefined, status });
-  if (isSuccess(status)) return { value: await call.accept(response, signed) };
+  if (isSuccess(status) || (status === 304 && call.headers?.["if-none-match"] !== undefined)) {
+    connection.capabilities.isBucketSeen = true;
+    return { value: await call.accept(response, signed) };
+  }
+  if (status === 304 && (signed.method === "GET" || signed.method === "HEAD")) {
+    response.cancel();
+    throw failure("ERR_PROTOCOL", `${call.purpose.store} answered 304 to a read without a condition`, call.purpose);
+  }
 
   const refusal = await readRefusal(response);
   call.signal?.throwIfAborted();
+  if (refusal.isCut === true && status < 500) {
+    const message = `${call.purpose.store} answered ${status}, and the answer broke off`;
+    throw failure("ERR_UNAVAILABLE", message, call.purpose, { status, retry: { retryable: true } });
+  }
+  if (refusal.code === "NoSuchKey") connection.capabilities.isBucketSeen = true;
   const recovered = await call.recover?.(refusal, again);
   if (recovered !== undefined) return recovered;
   const error = refusalError(refusal, response, call.purpose);

@@ -1,14 +1,14 @@
 /** Reads of one object: GET with its ranges and conditions, and HEAD. */
-import { checkRange, rangeHeader } from "../base/range.js";
+import { answersRange, checkRange, rangeHeader } from "../base/range.js";
 import type { BucketCacheError, ErrorCode } from "../errors.js";
 import type { ByteRange, Bytes, CallOptions, FoundObject, ObjectHead, SignedRequest } from "../types.js";
-import type { ObjectConnection } from "./connection.js";
+import type { ObjectConnection, S3Connection } from "./connection.js";
 import { Download } from "./download.js";
 import { failure, type Purpose } from "./failure.js";
 import { contentLength, publicHead, readHead, type AnsweredHead } from "./object-head.js";
 import { conditionHeaders } from "./operations.js";
 import { perform } from "./perform.js";
-import { isAbsent, isNotFound } from "./refusal.js";
+import { isAbsent, isSignatureRefused, isUnexplainedError } from "./refusal.js";
 import { LIMITS } from "./retry.js";
 import type { Incoming } from "./transport.js";
 
@@ -42,38 +42,92 @@ export async function getObject(
   key: string,
   options: GetOptions = {},
 ): Promise<GetResult> {
+  checkRange(options.range);
+  const result = await readOnce(connection, key, options);
+  if (result !== "refused") return result;
+  // A HEAD overrides nothing. If it is refused as well, its error is the one that counts.
+  await headObject(connection, key, options);
+  connection.capabilities.learnOverrides(false);
+  return (await readOnce(connection, key, options)) as GetResult;
+}
+
+/** Reads an object. `"refused"`: the store may not know that a GET can override headers of its answer. */
+async function readOnce(
+  connection: ObjectConnection,
+  key: string,
+  options: GetOptions,
+): Promise<GetResult | "refused"> {
+  const { capabilities, send } = connection;
   const { range, ifNoneMatch, signal } = options;
-  checkRange(range);
-  const purpose: Purpose = { store: connection.name, key, action: "s3:GetObject" };
-  const sign = (renew: boolean) => connection.sign({ op: "get", key }, renew, signal);
+  const purpose = purposeOf(connection, key);
+  const asIs = send.decodesNothing === true || capabilities.overridesHeaders === false;
+  const sign = (renew: boolean) => connection.sign({ op: "get", key, ...(asIs && { asIs }) }, renew, signal);
   const read: Read = { connection, key, options, purpose, sign };
-  return perform<GetResult>(connection, {
+  return perform<GetResult | "refused">(connection, {
     purpose,
     sign,
     signal,
     headers: { ...(range !== undefined && { range: rangeHeader(range) }), ...conditionHeaders({ ifNoneMatch }) },
-    recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
-    accept: (response, signed) =>
-      response.status === 304 ? acceptUnchanged(read, response) : acceptObject(read, response, signed),
+    recover(refusal) {
+      if (isAbsent(refusal)) return { value: undefined };
+      const isUnclear = !asIs && capabilities.overridesHeaders === undefined && isSignatureRefused(refusal);
+      return isUnclear ? { value: "refused" } : undefined;
+    },
+    accept(response, signed) {
+      if (!asIs) capabilities.learnOverrides(true);
+      return response.status === 304 ? acceptUnchanged(read, response) : acceptObject(read, response, signed);
+    },
   });
 }
 
-export function headObject(
+export async function headObject(
   connection: ObjectConnection,
   key: string,
-  { signal }: CallOptions = {},
+  options: CallOptions = {},
+): Promise<ObjectHead | undefined> {
+  const { signal } = options;
+  const { capabilities } = connection;
+  try {
+    const found = await perform<ObjectHead | "absent">(connection, {
+      purpose: purposeOf(connection, key),
+      sign: (renew) => connection.sign({ op: "head", key }, renew, signal),
+      signal,
+      recover: (refusal) => (isAbsent(refusal) ? { value: "absent" } : undefined),
+      accept: (response) => acceptHead(connection, key, response),
+    });
+    if (found !== "absent") return found;
+    if (capabilities.isBucketSeen) return undefined;
+  } catch (error) {
+    if (capabilities.isBucketSeen || !isUnexplainedError(error)) throw error;
+  }
+  // The answer to a HEAD has no body: 404 may be about the bucket, and 403 about the credentials.
+  return headByGet(connection, key, signal);
+}
+
+/** Asks for one byte where a HEAD was refused and no answer has shown the bucket yet: the refusal of a GET says why. */
+async function headByGet(
+  connection: ObjectConnection,
+  key: string,
+  signal: AbortSignal | undefined,
 ): Promise<ObjectHead | undefined> {
   return perform<ObjectHead | undefined>(connection, {
-    purpose: { store: connection.name, key, action: "s3:GetObject" },
-    sign: (renew) => connection.sign({ op: "head", key }, renew, signal),
+    purpose: purposeOf(connection, key),
+    sign: (renew) => connection.sign({ op: "get", key, asIs: true }, renew, signal),
     signal,
-    recover: (refusal) => (isNotFound(refusal) ? { value: undefined } : undefined),
-    accept(response) {
-      const head = readHead(connection, key, response);
-      response.cancel();
-      return publicHead(head);
-    },
+    headers: { range: rangeHeader({ offset: 0, length: 1 }) },
+    recover: (refusal) => (isAbsent(refusal) ? { value: undefined } : undefined),
+    accept: (response) => acceptHead(connection, key, response),
   });
+}
+
+function acceptHead(connection: ObjectConnection, key: string, response: Incoming): ObjectHead {
+  const head = readHead(connection, key, response);
+  response.cancel();
+  return publicHead(head);
+}
+
+function purposeOf(connection: ObjectConnection, key: string): Purpose {
+  return { store: connection.name, key, action: "s3:GetObject" };
 }
 
 /** Takes a 304: the object has the same bytes. With another time it may have other metadata, and is read again. */
@@ -89,9 +143,7 @@ function acceptObject(read: Read, response: Incoming, signed: SignedRequest): Fo
   const { connection, key, purpose } = read;
   const { range } = read.options;
   const head = readHead(connection, key, response);
-  if (range !== undefined && response.status !== 206) {
-    throw refuse(response, "ERR_PROTOCOL", `${purpose.store} ignored the range that was asked for`, purpose);
-  }
+  checkPart(read, range, response);
   const isDecoded = DECODES.test(signed.url);
   if (isDecoded) {
     if (range !== undefined) {
@@ -108,6 +160,32 @@ function acceptObject(read: Read, response: Incoming, signed: SignedRequest): Fo
   return isSizeHidden ? withSizeOfWhole(read, found, response) : found;
 }
 
+/** @throws BucketCacheError `ERR_PROTOCOL` for other bytes than those that were asked for */
+function checkPart({ connection, purpose }: Read, range: ByteRange | undefined, response: Incoming): void {
+  const { store } = purpose;
+  if (range === undefined) {
+    if (response.status !== 206) return;
+    throw refuse(
+      response,
+      "ERR_PROTOCOL",
+      `${store} answered with a part of the object, and all was asked for`,
+      purpose,
+    );
+  }
+  if (response.status !== 206) {
+    throw refuse(response, "ERR_PROTOCOL", `${store} ignored the range that was asked for`, purpose);
+  }
+  // The length is that of encoded bytes, where they are encoded.
+  const bodyBytes = isEncoded(connection, response) ? undefined : contentLength(response);
+  if (answersRange(range, response.header("content-range"), bodyBytes)) return;
+  throw refuse(response, "ERR_PROTOCOL", `${store} answered with another range than was asked for`, purpose);
+}
+
+/** Whether the bytes that arrive are others than those that were announced. */
+function isEncoded({ send }: S3Connection, response: Incoming): boolean {
+  return send.decodesNothing !== true && (response.header("content-encoding") ?? "identity") !== "identity";
+}
+
 function refuse(response: Incoming, code: ErrorCode, message: string, purpose: Purpose): BucketCacheError {
   response.cancel();
   return failure(code, message, purpose);
@@ -115,14 +193,13 @@ function refuse(response: Incoming, code: ErrorCode, message: string, purpose: P
 
 function downloadOf(read: Read, head: AnsweredHead, response: Incoming, isDecoded: boolean): Download {
   const { connection, purpose, options } = read;
-  // The announced length is that of the encoded bytes.
-  const isEncoded = isDecoded || (response.header("content-encoding") ?? "identity") !== "identity";
   const start = options.range?.offset ?? 0;
   return new Download(response, {
     purpose,
     limits: connection.limits ?? LIMITS,
     signal: options.signal,
-    size: isEncoded ? undefined : contentLength(response),
+    // The announced length is that of the encoded bytes.
+    size: isDecoded || isEncoded(connection, response) ? undefined : contentLength(response),
     open: (offset, last) => openRange(read, head, start + offset, start + last),
   });
 }
@@ -130,15 +207,19 @@ function downloadOf(read: Read, head: AnsweredHead, response: Incoming, isDecode
 /** Asks for a range of the very object that is being read. */
 function openRange(read: Read, head: AnsweredHead, start: number, last: number): Promise<Incoming> {
   const { connection, key, purpose, sign } = read;
+  const range: ByteRange = { offset: start, length: last - start + 1 };
   return perform<Incoming>(connection, {
     purpose,
     sign,
     signal: read.options.signal,
-    headers: { range: rangeHeader({ offset: start, length: last - start + 1 }) },
+    headers: { range: rangeHeader(range) },
     accept(response) {
       const now = readHead(connection, key, response);
       const isSame = now.etag === head.etag && Object.is(+now.lastModified, +head.lastModified);
-      if (response.status === 206 && isSame) return response;
+      if (isSame) {
+        checkPart(read, range, response);
+        return response;
+      }
       throw refuse(response, "ERR_CONFLICT", "the object changed while it was read: read it again", purpose);
     },
   });

@@ -5,7 +5,7 @@
 import { isBucketCacheError, type BucketCacheError, type ErrorCode, type RetryHint } from "../errors.js";
 import { failure, type Purpose } from "./failure.js";
 import type { Incoming } from "./transport.js";
-import { findText } from "./xml-text.js";
+import { findText, isCutError } from "./xml-text.js";
 
 /** An XML error has a few hundred bytes. A longer one is read up to here. */
 const MAX_ERROR_BYTES = 65_536;
@@ -16,6 +16,8 @@ export interface Refusal {
   /** The store's code; empty without a readable body. */
   code: string;
   message: string;
+  /** True where the answer broke off, and may lack what matters. */
+  isCut?: boolean;
 }
 
 type Row = [code: ErrorCode, advice?: string | undefined, retry?: RetryHint];
@@ -24,6 +26,9 @@ const RETRY: RetryHint = { retryable: true };
 const RENEW: RetryHint = { newSignature: true };
 const CHECK_SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
+const CHECK_CLOCK = "set the clock of the machine that signs, which is the presign handler's where there is one";
+const SHARED_PATH =
+  "this store is a file system, in which no object can lie below another: choose keys of which none continues another after a slash";
 const CONFLICT = "another write came first";
 
 const BY_CODE: Record<string, Row> = {
@@ -37,8 +42,8 @@ const BY_CODE: Record<string, Row> = {
   InvalidSecurity: ["ERR_CREDENTIALS", "check the credentials"],
   TokenRefreshRequired: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
   ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
-  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", "set the clock", RENEW],
-  RequestExpired: ["ERR_CLOCK_SKEW", "set the clock, or get a new grant", RENEW],
+  RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", CHECK_CLOCK, RENEW],
+  RequestExpired: ["ERR_CLOCK_SKEW", `${CHECK_CLOCK}, or get a new grant`, RENEW],
   // For reads and deletes this is a result (isAbsent). A write gets it when the object that it was to replace is gone.
   NoSuchKey: ["ERR_CONFLICT", CONFLICT],
   PreconditionFailed: ["ERR_CONFLICT", CONFLICT],
@@ -51,33 +56,36 @@ const BY_CODE: Record<string, Row> = {
   ServiceUnavailable: ["ERR_UNAVAILABLE", undefined, RETRY],
   EntityTooLarge: ["ERR_TOO_LARGE"],
   NotImplemented: ["ERR_UNSUPPORTED"],
+  // versitygw and MinIO keep a key as a path of files.
+  ObjectParentIsFile: ["ERR_UNSUPPORTED", SHARED_PATH],
+  ExistingObjectIsDirectory: ["ERR_UNSUPPORTED", SHARED_PATH],
+  XMinioParentIsObject: ["ERR_UNSUPPORTED", SHARED_PATH],
+  XMinioObjectExistsAsDirectory: ["ERR_UNSUPPORTED", SHARED_PATH],
 };
 
 const BY_STATUS: Record<number, Row> = {
+  // A read that gets 304 without having asked for it never comes here.
+  304: ["ERR_CONFLICT", CONFLICT],
   401: ["ERR_CREDENTIALS"],
   403: ["ERR_FORBIDDEN"],
   405: ["ERR_UNSUPPORTED"],
   408: ["ERR_TIMEOUT", undefined, RETRY],
-  409: ["ERR_CONFLICT", CONFLICT],
   412: ["ERR_CONFLICT", CONFLICT],
   413: ["ERR_TOO_LARGE"],
   429: ["ERR_UNAVAILABLE", undefined, RETRY],
   501: ["ERR_UNSUPPORTED"],
 };
 
-/** Whether an answer is a success. 304 is one too: the answer to a condition of a read. */
 export function isSuccess(status: number): boolean {
-  return (status >= 200 && status < 300) || status === 304;
+  return status >= 200 && status < 300;
 }
 
-/** Whether the object, or its version, is absent. A bucket that is absent is an error instead. */
-export function isAbsent({ code }: Refusal): boolean {
-  return code === "NoSuchKey" || code === "NoSuchVersion";
-}
-
-/** Whether a HEAD found nothing. Its answer has no body, and so no code. */
-export function isNotFound({ status }: Refusal): boolean {
-  return status === 404;
+/**
+ * Whether the object, or its version, is absent. Some stores send no body with a 404, or a page in HTML; only one that
+ * names the bucket is an error instead.
+ */
+export function isAbsent({ status, code }: Refusal): boolean {
+  return status === 404 && code !== "NoSuchBucket";
 }
 
 /** Whether the multipart upload is gone: completed, or aborted. */
@@ -85,14 +93,25 @@ export function isUploadGone({ code }: Refusal): boolean {
   return code === "NoSuchUpload";
 }
 
-/** Whether the condition of a write did not hold. */
-export function isConditionFailed({ status }: Refusal): boolean {
-  return status === 412;
+/** Whether the condition of a write did not hold. MinIO before April 2024 answers 304 to that. */
+export function isConditionFailed(refusal: unknown): boolean {
+  const { status } = refusal as { status?: unknown };
+  return status === 412 || status === 304;
 }
 
-/** Whether the store does not know the condition of a write. */
-export function isConditionUnknown(error: unknown): boolean {
-  return isBucketCacheError(error) && error.status === 501;
+/** Whether a conditional write failed in a way that a store may choose that does not know the condition, or its form. */
+export function isConditionRefused(error: unknown): boolean {
+  return isBucketCacheError(error) && (isConditionFailed(error) || error.status === 501 || error.status === 400);
+}
+
+/** Whether the store calls the signature wrong: that of another secret, or of another query than the store understands. */
+export function isSignatureRefused({ status, code }: Refusal): boolean {
+  return status === 403 && code === "SignatureDoesNotMatch";
+}
+
+/** Whether the error of a read does not say why it was refused. The answer to a HEAD that is forbidden never does. */
+export function isUnexplainedError(error: unknown): boolean {
+  return isBucketCacheError(error) && error.status === 403 && error.storeCode === undefined;
 }
 
 /** Whether a refusal does not say why. The answer to a HEAD that is forbidden never does. */
@@ -105,6 +124,7 @@ export async function readRefusal(response: Incoming): Promise<Refusal> {
   const chunks: string[] = [];
   const decoder = new TextDecoder();
   let bytes = 0;
+  let isCut = false;
   try {
     for (let chunk; (chunk = await response.read()) !== undefined;) {
       bytes += chunk.byteLength;
@@ -112,10 +132,12 @@ export async function readRefusal(response: Incoming): Promise<Refusal> {
       chunks.push(decoder.decode(chunk, { stream: true }));
     }
   } catch {
-    // The beginning of the body, or the status alone, has to do.
+    isCut = true;
   }
   response.cancel();
-  return parseRefusal(response.status, chunks.join(""));
+  const xml = chunks.join("");
+  isCut ||= bytes <= MAX_ERROR_BYTES && isCutError(xml);
+  return { ...parseRefusal(response.status, xml), ...(isCut && { isCut }) };
 }
 
 export function parseRefusal(status: number, xml: string): Refusal {
@@ -149,9 +171,10 @@ function rowOf({ status, code, message }: Refusal): Row {
 
 /** Returns advice that depends on the request. `forbidden` is the IAM action that the store forbids. */
 function adviceFor({ status, code }: Refusal, region: string | undefined, forbidden: string | undefined) {
-  const isMisplaced = status < 400 || (status === 400 && /^(?:Authorization.*)?$/.test(code));
+  const isRedirect = status < 400 && status !== 304;
+  const isMisplaced = isRedirect || (status === 400 && /^(?:Authorization.*)?$/.test(code));
   if (region !== undefined && isMisplaced) return `the bucket is in ${region}: set \`region\``;
-  if (status < 400) return "redirects are not followed: check endpoint and region";
+  if (isRedirect) return "redirects are not followed: check endpoint and region";
   if (forbidden === "s3:GetObject") {
     return `allow ${forbidden}, and s3:ListBucket, without which absent objects answer 403 too`;
   }

@@ -1,6 +1,8 @@
 /** Retries: how often, for how long, and how long apart. */
 import { untilAborted } from "../base/abort.js";
+import { toSeconds } from "../base/duration.js";
 import { retryHintOf } from "../errors.js";
+import type { Duration } from "../types.js";
 
 /** Limits of one call and of its attempts. */
 export interface Limits {
@@ -23,6 +25,42 @@ export const LIMITS: Readonly<Limits> = {
   budgetMs: 60_000,
   delayMs: 200,
 };
+
+/**
+ * Returns limits with the options of a store in place of their own.
+ *
+ * @param limits Read at each use, since a client tells its own with the first signature.
+ * @throws TypeError for an option that is none of what it may be
+ */
+export function limitsOf({ timeout, attempts }: LimitOptions, limits: Readonly<Limits>): Readonly<Limits> {
+  const headersMs = timeout === undefined ? undefined : toSeconds(timeout, "timeout") * 1_000;
+  if (attempts !== undefined && !(Number.isSafeInteger(attempts) && attempts > 0)) {
+    throw new TypeError(`attempts must be a whole number of at least 1; got ${String(attempts)}`);
+  }
+  return {
+    get attempts() {
+      return attempts ?? limits.attempts;
+    },
+    get headersMs() {
+      return headersMs ?? limits.headersMs;
+    },
+    get silenceMs() {
+      return limits.silenceMs;
+    },
+    get budgetMs() {
+      return limits.budgetMs;
+    },
+    get delayMs() {
+      return limits.delayMs;
+    },
+  };
+}
+
+/** Options of a store about the time that its requests may take. */
+export interface LimitOptions {
+  timeout?: Duration | undefined;
+  attempts?: number | undefined;
+}
 
 /** A store that asks for a longer wait than this is asked again sooner. */
 const MAX_WAIT_MS = 10_000;

@@ -39,6 +39,8 @@ export interface Send {
    * CORS is never the reason.
    */
   reaches?(url: string): Promise<boolean>;
+  /** True where bodies arrive as they were sent, whatever their `Content-Encoding` is. */
+  readonly decodesNothing?: true;
 }
 
 /** A function that works as the global `fetch` does. */

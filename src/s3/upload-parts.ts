@@ -32,7 +32,7 @@ export async function uploadParts(
     creating = upload.create(creation.signal);
     const uploadId = await untilAborted(creating, signal);
     const uploaded = await lanes.sendAll(uploadId);
-    return await writer.runConditional(operation, (condition) =>
+    return await writer.runConditional(operation, signal, (condition) =>
       upload.complete(uploadId, uploaded, condition, signal),
     );
   } catch (error) {

@@ -6,6 +6,7 @@ import type { ConditionalWrites } from "./conditional-writes.js";
 import type { ObjectConnection } from "./connection.js";
 import { failure, type Purpose } from "./failure.js";
 import { metadataHeader } from "./header-names.js";
+import { writtenEtag } from "./object-head.js";
 import { MAX_PARTS } from "./limits.js";
 import { conditionOf, type PutOperation } from "./operations.js";
 import { perform } from "./perform.js";
@@ -58,9 +59,10 @@ export class ObjectWriter {
     const { ifMatch: _, ifNoneMatch: _ifNoneMatch, ...fields } = operation;
     /** The `entry` metadata of all attempts. They tell the object that one of them wrote from any other. */
     const entries = new Set<string | undefined>();
-    const written = await this.runConditional(operation, (condition) =>
+    const purpose = this.#purpose(operation);
+    const written = await this.runConditional(operation, signal, (condition) =>
       perform<WrittenObject>(connection, {
-        purpose: this.#purpose(operation),
+        purpose,
         async sign(renew) {
           const signed = await connection.sign({ ...fields, ...condition }, renew, signal);
           entries.add(signed.headers[metadataHeader("entry")]);
@@ -79,7 +81,7 @@ export class ObjectWriter {
         accept(response) {
           response.cancel();
           // The `Date` of the answer shows, to the second, when somebody writes the same bytes later. Pages cannot see it.
-          return writtenObject(response.header("etag") ?? "", Date.parse(response.header("date") ?? ""));
+          return writtenObject(writtenEtag(response, purpose), Date.parse(response.header("date") ?? ""));
         },
       }),
     );
@@ -101,14 +103,20 @@ export class ObjectWriter {
       signal,
       accept(response) {
         response.cancel();
-        return response.header("etag") ?? "";
+        // As the store names it, since the request that completes the upload repeats it. No store takes a weak one there.
+        return (response.header("etag") ?? "").replace(/^W\//, "");
       },
     });
   }
 
   /** Runs the last step of a write with the condition of its operation, where the store knows conditions. */
-  runConditional<T>(operation: PutOperation, write: (condition: WriteCondition) => Promise<T>): Promise<T> {
-    return this.#conditions.run(conditionOf(operation), write);
+  runConditional<T>(
+    operation: PutOperation,
+    signal: AbortSignal | undefined,
+    send: (condition: WriteCondition) => Promise<T>,
+  ): Promise<T> {
+    const { key } = operation;
+    return this.#conditions.run({ method: "PUT", key, condition: conditionOf(operation), signal, send });
   }
 
   /** Returns the size of the parts of a body, whose size is undefined where it is not known. */

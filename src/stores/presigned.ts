@@ -5,7 +5,9 @@
  */
 import { StoreClock } from "../base/clock.js";
 import { lazy, preload } from "../base/lazy.js";
-import type { Grant, ObjectStore } from "../types.js";
+import type { BucketCacheError } from "../errors.js";
+import { limitsOf, LIMITS } from "../s3/retry.js";
+import type { Duration, Grant, ObjectStore } from "../types.js";
 
 /** Options of {@link presignedStore}: the address of a handler, or grants. */
 export type PresignedStoreOptions =
@@ -20,6 +22,18 @@ export type PresignedStoreOptions =
        * @default globalThis.fetch
        */
       fetch?: typeof globalThis.fetch;
+      /**
+       * Longest wait of each attempt for the beginning of an answer, of the bucket or of the handler.
+       *
+       * @default "10s"
+       */
+      timeout?: Duration;
+      /**
+       * Number of attempts of a request, the first included.
+       *
+       * @default 3
+       */
+      attempts?: number;
       /**
        * Parts of an upload in flight at once.
        *
@@ -36,6 +50,18 @@ export type PresignedStoreOptions =
        * @default globalThis.fetch
        */
       fetch?: typeof globalThis.fetch;
+      /**
+       * Longest wait of each attempt for the beginning of an answer, of the bucket or of the handler.
+       *
+       * @default "10s"
+       */
+      timeout?: Duration;
+      /**
+       * Number of attempts of a request, the first included.
+       *
+       * @default 3
+       */
+      attempts?: number;
     };
 
 /**
@@ -66,7 +92,8 @@ type GrantsOptions = Extract<PresignedStoreOptions, { grants: unknown }>;
 /** Runs work on the store itself, which is loaded when it is first needed. */
 type OnStore<S> = <T>(work: (store: S) => Promise<T>) => Promise<T>;
 
-function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
+function storeOfGrants(options: GrantsOptions): ObjectStore {
+  const { grants, fetch } = options;
   if (!Array.isArray(grants)) throw new TypeError("grants must be a list of what cache.presign returned");
   for (const grant of grants) {
     const { key, operation, method, url, headers, expiresAt } = (grant ?? {}) as Grant;
@@ -75,9 +102,12 @@ function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
     }
   }
   const clock = new StoreClock();
+  const limits = limitsOf(options, LIMITS);
+  const limitations: BucketCacheError[] = [];
   return loadedLater(
     clock,
-    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock)),
+    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, { fetch, limits, clock, limitations })),
+    limitations,
   );
 }
 
@@ -94,11 +124,15 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
     throw new TypeError(`concurrency must be a whole number of at least 1; got ${String(concurrency)}`);
   }
   const clock = new StoreClock();
-  const onStore = lazy(async () => (await import("../presigned/index.js")).handlerStore(url, options, clock));
+  const limits = limitsOf(options, LIMITS);
+  const limitations: BucketCacheError[] = [];
+  const onStore = lazy(async () =>
+    (await import("../presigned/index.js")).handlerStore(url, { ...options, limits, clock, limitations }),
+  );
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };
-  return Object.assign(loadedLater(clock, onStore), {
+  return Object.assign(loadedLater(clock, onStore, limitations), {
     prepare,
     deleteMany: (keys, options) => onStore((store) => store.deleteMany(keys, options)),
     presign: (key, options) => onStore((store) => store.presign(key, options)),
@@ -106,7 +140,11 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
 }
 
 /** Makes the members that every store has, on a store that is loaded when first needed. */
-function loadedLater(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectStore {
+function loadedLater(
+  clock: StoreClock,
+  onStore: OnStore<ObjectStore>,
+  limitations: readonly BucketCacheError[],
+): ObjectStore {
   preload(onStore);
   const store: ObjectStore = {
     name: "presigned",
@@ -116,6 +154,7 @@ function loadedLater(clock: StoreClock, onStore: OnStore<ObjectStore>): ObjectSt
     delete: (key, options) => onStore((store) => store.delete(key, options)),
     now: () => (clock.known ? clock.now() : undefined),
     stampsEntries: true,
+    limitations,
     async *list(prefix, options) {
       yield* await onStore(async (store) => store.list(prefix, options));
     },

@@ -12,16 +12,19 @@ import { MISSING_REGION, sdkDefaults } from "../aws/sdk-defaults.js";
 import { KeySigner } from "../aws/signer.js";
 import { StoreClock } from "../base/clock.js";
 import { environment, isBrowser, isNode } from "../base/runtime.js";
+import type { BucketCacheError } from "../errors.js";
 import { bucketControl } from "../s3/bucket.js";
+import { Capabilities } from "../s3/capabilities.js";
 import { fetchSend } from "../s3/fetch-transport.js";
 import { presignGrant } from "../s3/grants.js";
 import { MIN_PART_BYTES } from "../s3/limits.js";
 import { nodeSend } from "../s3/node-transport.js";
 import { objectClient } from "../s3/objects.js";
 import { toRequest } from "../s3/operations.js";
+import { limitsOf, LIMITS } from "../s3/retry.js";
 import { REQUEST_LIFE_SECONDS } from "../s3/signing.js";
 import type { Send } from "../s3/transport.js";
-import type { ObjectStore, PresignOptions } from "../types.js";
+import type { Duration, ObjectStore, PresignOptions } from "../types.js";
 
 export type { Credentials, S3ClientConfig, S3ClientLike };
 
@@ -41,6 +44,19 @@ export type S3StoreOptions = {
    * @default 3
    */
   concurrency?: number;
+  /**
+   * Longest wait of each attempt for the beginning of its answer. A large upload gets the time on top that a slow line
+   * needs. With `client`, time-outs of its request handler count where they are longer.
+   *
+   * @default "10s"
+   */
+  timeout?: Duration;
+  /**
+   * Number of attempts of a request, the first included.
+   *
+   * @default 3; with `client`, its `maxAttempts`
+   */
+  attempts?: number;
   /** Sends all requests, in place of the store's own transport. */
   fetch?: (input: string, init: any) => Promise<Response>;
 } & (
@@ -115,9 +131,11 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
   const clock = new StoreClock();
   const signer = hasClient(options) ? clientSigner(options, name, clock) : keySigner(options, name, clock);
   const { send, close } = transportOf(options);
-  const limits = signer instanceof ClientSigner ? signer.limits : undefined;
-  const connection = { name, clock, send, limits };
-  const control = bucketControl({ ...connection, signer });
+  const limits = limitsOf(options, signer instanceof ClientSigner ? signer.limits : LIMITS);
+  const limitations: BucketCacheError[] = [];
+  const capabilities = new Capabilities(name, limitations);
+  const connection = { name, clock, capabilities, send, limits };
+  const control = bucketControl({ ...connection, signer }, (key, call) => client.delete(key, call));
   const client = objectClient({
     ...connection,
     partSize,
@@ -134,6 +152,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
     close,
     now: () => (clock.known ? clock.now() : undefined),
     signer: control.signer,
+    limitations,
   };
 }
 

@@ -13,8 +13,33 @@ export interface Runner {
   test(name: string, body: () => Promise<void> | void): void;
 }
 
-/** Registers one promise of a store: its name states it, and `body` shows it. `prefix` is the test's own. */
-export type Promised = (name: string, body: (store: ObjectStore, prefix: string) => Promise<void>) => void;
+/**
+ * A promise that a store cannot keep, and says so:
+ *
+ * - `"keys below keys"`: no object can lie below another (`a/b` below `a`), as on a file system.
+ * - `"backslashes"`: a backslash in a key is a slash, or is refused.
+ */
+export type StoreLimit = "keys below keys" | "backslashes";
+
+/** Options of {@link storeConformance}. */
+export interface ConformanceOptions {
+  /**
+   * Limits of the store. The promise that each of them breaks is left out, and all others hold.
+   *
+   * @default []
+   */
+  limits?: readonly StoreLimit[];
+}
+
+/**
+ * Registers one promise of a store: its name states it, and `body` shows it. `prefix` is the test's own. `limit` is the
+ * one that excuses a store from it; no other promise may depend on what it breaks.
+ */
+export type Promised = (
+  name: string,
+  body: (store: ObjectStore, prefix: string) => Promise<void>,
+  limit?: StoreLimit,
+) => void;
 
 /**
  * Registers, with your runner, every promise that a store must keep, each as one test. Members that a store may leave out
@@ -33,8 +58,13 @@ export type Promised = (name: string, body: (store: ObjectStore, prefix: string)
  * storeConformance({ describe, test }, async () => memoryStore());
  * ```
  */
-export function storeConformance(runner: Runner, makeStore: () => Promise<ObjectStore>): void {
-  const promise: Promised = (name, body) =>
+export function storeConformance(
+  runner: Runner,
+  makeStore: () => Promise<ObjectStore>,
+  { limits = [] }: ConformanceOptions = {},
+): void {
+  const promise: Promised = (name, body, limit) => {
+    if (limit !== undefined && limits.includes(limit)) return;
     runner.test(name, async () => {
       const store = await makeStore();
       // Not randomUUID, which plain-http pages lack.
@@ -45,6 +75,7 @@ export function storeConformance(runner: Runner, makeStore: () => Promise<Object
         await tidy(store, prefix).catch(() => {});
       }
     });
+  };
   runner.describe("an object store", () => {
     reads(promise);
     writes(promise);

@@ -1,5 +1,6 @@
 import { BucketCacheError } from "../errors.js";
 import type { Bytes, CallOptions, FoundObject, ObjectStore } from "../types.js";
+import { wait } from "./wait.js";
 
 /** One fault of a store, and the calls that it meets. With neither `delayMs` nor `truncateAfterBytes` the call fails with `error`. */
 export interface Fault {
@@ -105,12 +106,13 @@ export function faultyStore(
 
 /** Returns the optional members in which a wrapper does not interfere; none that the store itself lacks. */
 function untouchedMembers(store: ObjectStore): Partial<ObjectStore> {
-  const { signer, stampsEntries } = store;
+  const { limitations, signer, stampsEntries } = store;
   return {
     ...(store.presign !== undefined && { presign: store.presign.bind(store) }),
     ...(store.close !== undefined && { close: store.close.bind(store) }),
     ...(store.prepare !== undefined && { prepare: store.prepare.bind(store) }),
     ...(store.now !== undefined && { now: store.now.bind(store) }),
+    ...(limitations !== undefined && { limitations }),
     ...(signer !== undefined && { signer }),
     ...(stampsEntries !== undefined && { stampsEntries }),
   };
@@ -160,21 +162,6 @@ function truncated(found: FoundObject, { truncateAfterBytes = 0, error }: Fault,
 
 function unavailable(message: string, key: string | undefined, store: string): BucketCacheError {
   return new BucketCacheError("ERR_UNAVAILABLE", `${message} (faultyStore)`, { key, store });
-}
-
-function wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 /** Lets through the first bytes of a body, then fails. A body that is no longer than that is left whole. */

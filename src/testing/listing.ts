@@ -61,7 +61,7 @@ export function listing(promise: Promised): void {
   });
 
   promise("lists more than a thousand objects, each once, and deletes them all", async (store, prefix) => {
-    const keys = Array.from({ length: 1_003 }, (_, i) => `${prefix}${String(i).padStart(4, "0")}`);
+    const keys = Array.from({ length: 1_003 }, (_, i) => `${prefix}with space ${String(i).padStart(4, "0")}`);
     await each(keys, (key) => store.put(key, utf8("x"), PLAIN));
     equal((await keysOf(store, prefix)).join(), keys.join(), "the keys of 1,003 objects");
     if (store.signer !== undefined) {

@@ -25,7 +25,7 @@ const ODD_KEYS = [
   "with%20percent",
   "with%2Fescaped slash",
   "a/b/c",
-  "a/b",
+  "a/d",
   "Case",
   "case",
   "ünï/cödé",
@@ -147,14 +147,49 @@ function keysRead(promise: Promised): void {
     for await (const object of store.list(prefix)) equal(object.key, key, "the key listed");
   });
 
-  promise("keeps an object and others below its key", async (store, prefix) => {
-    await store.put(`${prefix}a/b`, utf8("below"), PLAIN);
-    await store.put(`${prefix}a`, utf8("above"), PLAIN);
-    equal(new TextDecoder().decode(await content(store, `${prefix}a`)), "above", "the upper object");
-    equal(new TextDecoder().decode(await content(store, `${prefix}a/b`)), "below", "the lower object");
-    await store.delete(`${prefix}a`);
-    check((await store.head(`${prefix}a/b`)) !== undefined, "deleting the upper object should leave the lower one");
-  });
+  promise(
+    "keeps an object and others below its key",
+    async (store, prefix) => {
+      await store.put(`${prefix}a/b`, utf8("below"), PLAIN);
+      await store.put(`${prefix}a`, utf8("above"), PLAIN);
+      equal(new TextDecoder().decode(await content(store, `${prefix}a`)), "above", "the upper object");
+      equal(new TextDecoder().decode(await content(store, `${prefix}a/b`)), "below", "the lower object");
+      await store.delete(`${prefix}a`);
+      check((await store.head(`${prefix}a/b`)) !== undefined, "deleting the upper object should leave the lower one");
+      await store.put(`${prefix}a`, utf8("above"), PLAIN);
+      await store.deleteMany?.([`${prefix}a`]);
+      check(
+        (await store.head(`${prefix}a/b`)) !== undefined,
+        "deleteMany of the upper object should leave the lower one",
+      );
+    },
+    "keys below keys",
+  );
+
+  promise(
+    "keeps a backslash in a key apart from a slash",
+    async (store, prefix) => {
+      const keys = ["a\\b", "a/b", "c\\d"];
+      for (const key of keys) await store.put(prefix + key, utf8(key), PLAIN);
+      for (const key of keys) {
+        equal(new TextDecoder().decode(await content(store, prefix + key)), key, `the object ${JSON.stringify(key)}`);
+      }
+      equal(
+        await store.head(`${prefix}c/d`),
+        undefined,
+        "an object whose key has a slash where another has a backslash",
+      );
+      const listed: string[] = [];
+      for await (const { key } of store.list(prefix)) listed.push(key.slice(prefix.length));
+      equal(listed.sort(), [...keys].sort(), "the keys listed");
+      await store.delete(`${prefix}a\\b`);
+      check(
+        (await store.head(`${prefix}a/b`)) !== undefined,
+        "deleting a key with a backslash should leave the other one",
+      );
+    },
+    "backslashes",
+  );
 }
 
 function partsRead(promise: Promised): void {

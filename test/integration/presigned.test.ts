@@ -15,5 +15,6 @@ describe("presignedStore on MinIO", () => {
     await bucket.remove();
   });
 
-  storeConformance({ describe, test }, async () => server.store());
+  // A handler refuses backslashes, which some stores take for slashes.
+  storeConformance({ describe, test }, async () => server.store(), { limits: ["backslashes"] });
 });

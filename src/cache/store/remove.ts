@@ -43,6 +43,7 @@ function removeBy(
     reporting.counters.store.deletes++;
     try {
       await request();
+      store.tellLimitations();
     } catch (error) {
       throw store.failure(error, key, signal);
     }
@@ -70,6 +71,7 @@ export function discardEnded(
       reporting.counters.store.deletes++;
       const { versionId } = head;
       await store.objects.delete(key, { ...ifUnchanged(head.etag), ...(versionId !== undefined && { versionId }) });
+      store.tellLimitations();
       reporting.deleted(key);
     } catch (error) {
       if (decide("discard", error, settings) !== "yield") throw asBucketCacheError(error, key, store.objects.name);

@@ -10,6 +10,8 @@ export class StoreLayer {
   readonly clock: StoreTime;
   readonly #settings: Settings;
   readonly #reporting: Reporting;
+  /** How many limitations of the store this cache has told. */
+  #told = 0;
 
   constructor(settings: Settings, reporting: Reporting) {
     this.objects = settings.store;
@@ -54,6 +56,7 @@ export class StoreLayer {
   ): Promise<T | undefined> {
     try {
       const answer = await request();
+      this.tellLimitations();
       if (typeof answer === "object") this.clock.learn(answer.now);
       return answer;
     } catch (error) {
@@ -68,6 +71,7 @@ export class StoreLayer {
     counters.writes++;
     try {
       const written = await this.objects.put(key, body, options);
+      this.tellLimitations();
       if (ArrayBuffer.isView(body)) counters.bytesWritten += body.byteLength;
       return written;
     } catch (error) {
@@ -75,8 +79,15 @@ export class StoreLayer {
     }
   }
 
+  /** Tells of what the store was found unable to do, each once. To be called after each request. */
+  tellLimitations(): void {
+    const { limitations = [] } = this.objects;
+    while (this.#told < limitations.length) this.#reporting.error(undefined, limitations[this.#told++]);
+  }
+
   /** Counts a failure. Returns what to throw for it: the caller's own reason after an abort, else a `BucketCacheError`. */
   failure(error: unknown, key: string | undefined, signal: AbortSignal | undefined): unknown {
+    this.tellLimitations();
     if (signal?.aborted === true) return signal.reason;
     this.#reporting.counters.store.errors++;
     return asBucketCacheError(error, key, this.objects.name);

@@ -144,8 +144,8 @@ const MEMORY_AFTER = {
   written: "keep",
   /** A newer value came from another process, and stands. */
   conflict: "drop",
-  /** The store went down. An event tells it. */
-  down: "keep",
+  /** The store went down, or cannot hold the value. An event tells it. */
+  bypassed: "keep",
   /** The store refuses the value. */
   refused: "drop",
 } as const;
@@ -196,7 +196,7 @@ function writeLoaded(
       if (decision === "yield") return settleLoaded(state, loaded, "conflict", early);
       if (decision === "bypass") {
         reporting.error(key, error);
-        return settleLoaded(state, loaded, "down", early);
+        return settleLoaded(state, loaded, "bypassed", early);
       }
       settleLoaded(state, loaded, "refused", early);
       throw error;

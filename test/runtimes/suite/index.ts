@@ -27,7 +27,8 @@ export function suite(runner: Runner, config: Config, makeClient?: MakeClient): 
     if (!groups.includes(kind)) continue;
     const one = bench({ runner, config, kind, open: open[kind] });
     runner.describe(TITLES[kind], () => {
-      storeConformance(runner, async () => one.open());
+      // A handler refuses backslashes, which some stores take for slashes.
+      storeConformance(runner, async () => one.open(), { limits: kind === "presigned" ? ["backslashes"] : [] });
       values(one);
       functions(one);
       expiry(one);

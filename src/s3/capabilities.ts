@@ -1,0 +1,71 @@
+/**
+ * What a store turned out to be unable to do. It is learned from the answers of the store, once for each store object,
+ * and told to the caches on it by `ObjectStore.limitations`.
+ */
+import type { BucketCacheError } from "../errors.js";
+import { failure } from "./failure.js";
+
+/**
+ * How the condition of a write is put: with the ETag as it is, with the ETag without its quotes, or, where the store
+ * takes neither, by a HEAD before the write.
+ */
+export type ConditionForm = "quoted" | "unquoted" | "checked";
+
+/** A condition and the method that carries it: stores know some of them and not the others. */
+export type ConditionUse = `${"If-Match" | "If-None-Match"} on ${"PUT" | "DELETE"}`;
+
+/** What tells a batch of deletions that it arrived whole; `"none"` where the store knows no batches. */
+export type BatchDigest = "sha256" | "md5" | "none";
+
+export class Capabilities {
+  batchDigest: BatchDigest = "sha256";
+  /** Whether an answer has shown that the bucket exists and takes our signatures. */
+  isBucketSeen = false;
+  /** Whether lists go on after the last key of a page, since the tokens of the store lead nowhere. */
+  listsByKey = false;
+  /** Whether a GET may override headers of its answer; undefined while no answer has shown it. */
+  overridesHeaders: boolean | undefined;
+  readonly #store: string;
+  readonly #limitations: BucketCacheError[];
+  readonly #forms = new Map<ConditionUse, ConditionForm>();
+  readonly #reported = new Set<string>();
+
+  /** @param limitations Receives one error for each limitation. */
+  constructor(store: string, limitations: BucketCacheError[]) {
+    this.#store = store;
+    this.#limitations = limitations;
+  }
+
+  formOf(use: ConditionUse): ConditionForm {
+    return this.#forms.get(use) ?? "quoted";
+  }
+
+  learnForm(use: ConditionUse, form: ConditionForm): void {
+    if (this.formOf(use) === form) return;
+    this.#forms.set(use, form);
+    const instead =
+      form === "unquoted"
+        ? `takes ${use} only without the quotes of the ETag, and gets it so from now on`
+        : `does not know the condition ${use}: a HEAD before each such request takes its place`;
+    this.report(`${this.#store} ${instead}`);
+  }
+
+  learnBatchDigest(digest: BatchDigest): void {
+    if (this.batchDigest === digest) return;
+    this.batchDigest = digest;
+    if (digest === "none")
+      this.report(`${this.#store} cannot delete many objects at once: they are deleted one by one`);
+  }
+
+  learnOverrides(works: boolean): void {
+    this.overridesHeaders = works;
+    if (!works) this.report(`${this.#store} refuses to override headers of an answer: objects are read as they are`);
+  }
+
+  /** Keeps a limitation for the caches, once. */
+  report(message: string): void {
+    if (this.#reported.has(message)) return;
+    this.#reported.add(message);
+    this.#limitations.push(failure("ERR_UNSUPPORTED", `${message} (docs/s3.md)`, { store: this.#store }));
+  }
+}
