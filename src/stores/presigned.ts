@@ -73,7 +73,7 @@ function storeOfGrants({ grants, fetch }: GrantsOptions): ObjectStore {
   const clock = new StoreClock();
   return loadedLater(
     clock,
-    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, fetch, clock)),
+    lazy(async () => (await import("../presigned/grant-store.js")).grantStore(grants, fetch, clock)),
   );
 }
 
@@ -90,7 +90,7 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
     throw new TypeError(`concurrency must be a whole number of at least 1; got ${String(concurrency)}`);
   }
   const clock = new StoreClock();
-  const onStore = lazy(async () => (await import("../presigned/index.js")).handlerStore(url, options, clock));
+  const onStore = lazy(async () => (await import("../presigned/handler-store.js")).handlerStore(url, options, clock));
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };

@@ -3,10 +3,11 @@ import { readInTurn } from "../../base/body.js";
 import { isBrowser } from "../../base/runtime.js";
 import { compressible, gzipStream } from "../../entry/gzip-stream.js";
 import type { Bytes, WriteCondition } from "../../types.js";
+import { writing } from "../edges.js";
 import type { EntryPolicy } from "../settings.js";
 import type { CacheState } from "../state.js";
 import type { Upload } from "./body.js";
-import { putObject, type WriteOptions } from "./put.js";
+import type { WriteOptions } from "./put.js";
 
 /** A body that is to be written. */
 export interface BodyWrite {
@@ -40,17 +41,15 @@ export async function putBody(state: CacheState, write: BodyWrite, options: Writ
     if (compressed) payload = freed(gzipStream("getReader" in payload ? payload : chunksOf(payload)));
     let size = 0;
     const object = { key, codec: "bytes", contentType, compressed, ttlSeconds: policy.ttlSeconds };
-    await putObject(
-      state,
-      { ...object, sinceMs: Date.now(), keyHash: undefined, condition: write.condition },
-      payload,
-      {
+    const from = payload;
+    await writing(({ putObject }) =>
+      putObject(state, { ...object, sinceMs: Date.now(), keyHash: undefined, condition: write.condition }, from, {
         ...options,
         onProgress: (progress) => {
           size = progress.loaded;
           options.onProgress?.(progress);
         },
-      },
+      }),
     );
     reporting.counters.store.bytesWritten += size;
     return size;
