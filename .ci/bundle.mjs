@@ -2,7 +2,7 @@
 // when needed, and few files that these share. The declarations come from tsc.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { rolldown } from "rolldown";
 
 const { exports: targets, dependencies, peerDependencies } = readJson("package.json");
@@ -12,11 +12,16 @@ const entries = Object.values(targets)
 
 // Node takes 6 ms of CPU to begin with CommonJS, and some bundlers do not read it at all: its code goes into dist.
 const INSIDE = "spark-md5";
-const outside = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== INSIDE);
+// Bundlers split code by modules, and fflate is one. A page that only reads takes its decompressor without its compressor
+// when each of our two modules has a copy that holds what it uses.
+const COPIED = "fflate";
+const outside = Object.keys({ ...dependencies, ...peerDependencies }).filter(
+  (name) => name !== INSIDE && name !== COPIED,
+);
 
-/** The entry points of a page, and the parts that every page loads as soon as it has started. */
+/** The entry points of a page, and the parts that a page loads as soon as it has started and reads. */
 const AT_START = ["index", "stores/presigned"];
-const SOON = ["presigned/index"];
+const SOON = ["presigned/handler-store", "entry/fflate-gunzip"];
 
 const bundle = await rolldown({
   input: Object.fromEntries(entries.map((name) => [name, resolve("src", `${name}.ts`)])),
@@ -24,7 +29,7 @@ const bundle = await rolldown({
   external: ["node:", ...outside].map((name) => new RegExp(`^${name}`)),
   tsconfig: resolve("tsconfig.json"),
   transform: { target: "es2022" },
-  plugins: [asModule(INSIDE)],
+  plugins: [asModule(INSIDE), copied(COPIED)],
 });
 await bundle.write({
   dir: "dist",
@@ -33,6 +38,8 @@ await bundle.write({
   chunkFileNames: "shared/[name].js",
   sourcemap: true,
   sourcemapExcludeSources: true,
+  // The file that a copy was made of.
+  sourcemapPathTransform: (path) => path.replace(/\?.*$/, ""),
   codeSplitting: { groups: sharedFiles() },
 });
 await bundle.close();
@@ -107,6 +114,29 @@ function asModule(name) {
       // On the line where the package's code begins, so that source maps name its lines.
       const before = `/*! ${name} ${version}, by ${author.replace(/ <.*/, "")}, ${license} */ export default /* @__PURE__ */ (() => { const module = { exports: {} }; const { exports } = module;`;
       return `${before} ${readFileSync(file, "utf8")}\nreturn module.exports; })();`;
+    },
+  };
+}
+
+/** Gives each module that imports a package a copy of it, of which the bundle keeps what that module uses. */
+function copied(name) {
+  const description = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  const { version, author, license, exports: targets } = readJson(description);
+  const copies = new Map();
+  return {
+    name: "copied",
+    resolveId(id, importer) {
+      if (id !== name && !id.startsWith(`${name}/`)) return null;
+      const file = join(dirname(description), targets[`.${id.slice(name.length)}`].import.default);
+      const copy = `${file}?${basename(importer, ".ts")}`;
+      copies.set(copy, file);
+      return { id: copy, moduleSideEffects: false };
+    },
+    load(id) {
+      const file = copies.get(id);
+      if (file === undefined) return null;
+      const notice = `/*! ${name} ${version}, by ${author.replace(/ <.*/, "")}, ${license} */ `;
+      return { code: notice + readFileSync(file, "utf8"), moduleType: "js" };
     },
   };
 }

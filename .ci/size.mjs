@@ -48,17 +48,17 @@ const MAX_ROUNDS = 2;
 const PURPOSES = {
   "index.js": "creates caches, wraps functions, answers from memory",
   "stores/presigned.js": "checks the options of the store",
-  "shared/start.js": "is shared by the cache and all stores: keys, codecs, clock, errors",
-  "shared/soon.js": "is shared by reading, writing and stores: metadata, gzip, requests to S3",
-  "shared/later.js": "is shared by parts that are loaded when needed",
-  "shared/engine.js": "reads and writes entries, once memory has no answer",
-  "shared/presigned.js": "asks the handler for grants, and redeems them",
-  "shared/fflate.js": "does gzip of small values, in pages",
-  "shared/bulk.js": "lists, clears, and works on many keys at once",
-  "shared/presign.js": "grants access to single entries",
-  "shared/streams.js": "reads and writes streams",
-  "shared/upload.js": "uploads streams and large values",
-  "shared/upload-parts.js": "uploads in parts",
+  "shared/start.js": "is shared by the cache and all stores: reading, order of writes, keys, codecs, clock, errors",
+  "shared/soon.js": "is shared by stores: requests to S3, their answers and errors",
+  "shared/later.js": "is shared by parts that are loaded when needed: gzip of streams",
+  "shared/handler-store.js": "asks the handler for grants, and redeems them",
+  "shared/grant-store.js": "redeems grants that somebody handed over",
+  "shared/fflate-gunzip.js": "decompresses small values, in pages",
+  "shared/fflate-gzip.js": "compresses small values, in pages",
+  "shared/put.js": "writes objects",
+  "shared/rare.js": "reads and writes streams, uploads bodies, grants access, lists and clears",
+  "shared/large-write.js": "uploads in parts",
+  "shared/parallel-download.js": "downloads large objects in parts",
 };
 
 const FOLDER = join(".cache", "size");

@@ -2,6 +2,7 @@
 import { concat, toBytes, utf8 } from "./bytes.js";
 import { BucketCacheError } from "../errors.js";
 import type { Body, Bytes } from "../types.js";
+import { isBrowser } from "./runtime.js";
 
 /** Returns a stream of these bytes, in one chunk. */
 export function toStream(bytes: Bytes): ReadableStream<Bytes> {
@@ -37,6 +38,36 @@ export async function readAll(stream: ReadableStream<Uint8Array>, maxBytes: numb
   // A chunk may be a small view of a pooled buffer, which must not be kept alive by a cached value.
   if (only !== undefined && chunks.length === 1 && only.byteLength === only.buffer.byteLength) return toBytes(only);
   return concat(chunks);
+}
+
+/** The two methods of a stream's reader that all readers share. */
+export type ChunkReader = Pick<ReadableStreamDefaultReader<Bytes>, "read" | "cancel">;
+
+/** Size of the buffer that byte streams are read into. Bytes. */
+const SCRATCH = 65_536;
+
+/**
+ * Reads a stream chunk by chunk. A chunk is valid until the next read: in a page, all chunks of a byte stream come in one
+ * buffer, else each would wait for the garbage collector, some 40 MiB of them.
+ */
+export function readInTurn(stream: ReadableStream<Bytes>): ChunkReader {
+  if (!isBrowser()) return stream.getReader();
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch {
+    return stream.getReader();
+  }
+  let scratch = new ArrayBuffer(SCRATCH);
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(scratch));
+      if (done || value === undefined) return { done: true, value: undefined };
+      scratch = value.buffer;
+      return { done, value };
+    },
+    cancel: (reason) => reader.cancel(reason),
+  };
 }
 
 /** Makes the error of every limit on decoded or received bytes. */

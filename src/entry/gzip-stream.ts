@@ -1,16 +1,29 @@
 /** Compresses and inflates streams, which are never in memory as a whole. */
 import type { Bytes } from "../types.js";
-import type * as Fflate from "./fflate.js";
-import { fflate } from "./gzip.js";
+import { streamDamage } from "./damage.js";
+import { compressor, decompressor } from "./gzip.js";
 import { gunzipStreamNative, gzipStreamNative, hasNativeGzip } from "./native.js";
 import { findZlib, gunzipStreamZlib, gzipStreamZlib } from "./zlib.js";
+
+/** Gives out what it makes of its input at once. */
+export interface Engine {
+  push(slice: Bytes): void;
+  end(): void;
+}
+
+/** One direction of gzip. */
+export interface Direction {
+  /** Bytes of input that an engine is given at a time. */
+  sliceSize: number;
+  start(emit: (chunk: Bytes) => void): Engine;
+}
 
 /** Compresses a stream. Reads its source only as fast as it is read; errors and cancellation pass through unchanged. */
 export function gzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
   const zlib = findZlib();
   if (zlib !== undefined) return gzipStreamZlib(zlib, source);
   if (hasNativeGzip()) return gzipStreamNative(source);
-  return onceLoaded(source, ({ gzipStreamFflate }) => gzipStreamFflate(source));
+  return through(source, () => compressor(async ({ compression }) => compression));
 }
 
 /**
@@ -23,7 +36,7 @@ export function gunzipStream(source: ReadableStream<Bytes>, foreign = false): Re
   const zlib = findZlib();
   if (zlib !== undefined) return gunzipStreamZlib(zlib, source);
   if (!foreign && hasNativeGzip()) return gunzipStreamNative(source);
-  return onceLoaded(source, ({ gunzipStreamFflate }) => gunzipStreamFflate(source));
+  return through(source, () => decompressor(async ({ decompression }) => decompression));
 }
 
 /** Tells whether a stream of this type is worth compressing, before any of it was seen. */
@@ -34,26 +47,52 @@ export function compressible(contentType: string): boolean {
   );
 }
 
-/** Returns a stream that fflate makes of its source. fflate is loaded when the first chunk is asked for. */
-function onceLoaded(
-  source: ReadableStream<Bytes>,
-  open: (part: typeof Fflate) => ReadableStream<Bytes>,
-): ReadableStream<Bytes> {
-  let reader: ReadableStreamDefaultReader<Bytes> | undefined;
+/**
+ * Passes a stream through an engine, which is loaded when the first chunk is asked for. The engine is given a slice of its
+ * source only when all that it made of the slices before has been read. The source's errors pass unchanged; cancelling
+ * cancels the source.
+ */
+export function through(source: ReadableStream<Bytes>, load: () => Promise<Direction>): ReadableStream<Bytes> {
+  const reader = source.getReader();
+  const ready: Bytes[] = [];
+  let sliceSize = 0;
+  let engine: Engine | undefined;
+  let input: Bytes = new Uint8Array(0);
+  let ended = false;
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
-        try {
-          reader ??= await fflate(async (part) => open(part).getReader());
-        } catch (error) {
-          source.cancel(error).catch(() => {});
-          throw error;
+        const giveUp = (failure: unknown): never => {
+          reader.cancel(failure).catch(() => {});
+          throw failure;
+        };
+        if (engine === undefined) {
+          const direction = await load().catch(giveUp);
+          sliceSize = direction.sliceSize;
+          engine = direction.start((chunk) => {
+            if (chunk.byteLength > 0) ready.push(chunk);
+          });
         }
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        for (;;) {
+          const chunk = ready.shift();
+          if (chunk !== undefined) return controller.enqueue(chunk);
+          if (ended) return controller.close();
+          if (input.byteLength === 0) {
+            const { done, value } = await reader.read();
+            if (done) ended = true;
+            else input = value;
+          }
+          const slice = input.subarray(0, sliceSize);
+          input = input.subarray(sliceSize);
+          try {
+            if (ended) engine.end();
+            else if (slice.byteLength > 0) engine.push(slice);
+          } catch (error) {
+            giveUp(streamDamage(error));
+          }
+        }
       },
-      cancel: (reason) => (reader ?? source).cancel(reason),
+      cancel: (reason) => reader.cancel(reason),
     },
     { highWaterMark: 0 },
   );

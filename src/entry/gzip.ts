@@ -27,15 +27,19 @@ import { findZlib, gunzipZlib, gzipZlib } from "./zlib.js";
 /** Plain bytes up to which fflate is the faster one in most engines of the table, or as fast, in both directions. */
 const FFLATE_UP_TO = 4_096;
 
-/** Runs work on fflate, which is larger than all else here, and not needed on Node. */
-export const fflate = /* @__PURE__ */ lazy(() => import("./fflate.js"));
+// fflate is larger than all else here, and not needed on Node. Most pages need one direction: each is a part of its own.
+/** Runs work on fflate's compressor. */
+export const compressor = /* @__PURE__ */ lazy(() => import("./fflate-gzip.js"));
+
+/** Runs work on fflate's decompressor. */
+export const decompressor = /* @__PURE__ */ lazy(() => import("./fflate-gunzip.js"));
 
 /** gzip at level 6, without a time in its header: equal bytes in give equal bytes out on one runtime. */
 export function gzip(data: Bytes): Bytes | Promise<Bytes> {
   const zlib = findZlib();
   if (zlib !== undefined) return gzipZlib(zlib, data);
   if (data.byteLength > FFLATE_UP_TO && hasNativeGzip()) return gzipNative(data);
-  return fflate(async ({ gzipFflate }) => gzipFflate(data));
+  return compressor(async ({ gzipFflate }) => gzipFflate(data));
 }
 
 /**
@@ -55,7 +59,7 @@ export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
       if (isTooLarge(error) || !mayHoldMembers(data)) throw error;
     }
   }
-  return fflate(async ({ gunzipFflate }) => gunzipFflate(data, maxBytes));
+  return decompressor(async ({ gunzipFflate }) => gunzipFflate(data, maxBytes));
 }
 
 /** Whether the data are of a size for fflate, as the trailer tells the plain size. A false trailer costs time only. */

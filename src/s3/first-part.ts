@@ -1,11 +1,13 @@
 /** The beginning of a stream, which tells whether the whole fits into one part. */
 import { onAbort } from "../base/abort.js";
+import { readInTurn, type ChunkReader } from "../base/body.js";
 import { concat } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
 
 /** A stream of which more than one part has been read. */
 export interface BegunStream {
-  reader: ReadableStreamDefaultReader<Uint8Array>;
+  /** Its chunks are valid until the next read. */
+  reader: ChunkReader;
   /** The bytes of the first part, which they fill. */
   first: Uint8Array;
   /** The bytes that were read beyond the first part. */
@@ -25,7 +27,7 @@ export async function readFirstPart(
   partSize: number,
   signal: AbortSignal | undefined,
 ): Promise<Bytes | BegunStream> {
-  const reader = body.getReader();
+  const reader = readInTurn(body as ReadableStream<Bytes>);
   const leave = onAbort(signal, () => void reader.cancel(signal?.reason).catch(() => {}));
   const gathered = new GatheredBytes(partSize);
   try {
@@ -45,7 +47,7 @@ export async function readFirstPart(
 }
 
 /** Reads the next bytes of a stream; undefined at the end. */
-export async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Uint8Array | undefined> {
+export async function readChunk(reader: ChunkReader): Promise<Uint8Array | undefined> {
   const { done, value } = await reader.read();
   if (!done && !(value instanceof Uint8Array)) throw new TypeError("a stream must yield Uint8Array");
   return value;
@@ -67,7 +69,11 @@ class GatheredBytes {
     if (this.#part !== undefined) return this.#fill(this.#part, chunk);
     this.#chunks.push(chunk);
     this.#size += chunk.byteLength;
-    if (this.#size <= MAX_CHUNKED_BYTES) return undefined;
+    if (this.#size <= MAX_CHUNKED_BYTES) {
+      // The next read may use the buffer of this chunk again.
+      this.#chunks[this.#chunks.length - 1] = chunk.slice();
+      return undefined;
+    }
     const part = (this.#part = new Uint8Array(this.#partSize));
     this.#size = 0;
     let rest: Uint8Array | undefined;

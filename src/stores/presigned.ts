@@ -106,7 +106,10 @@ function storeOfGrants(options: GrantsOptions): ObjectStore {
   const limitations: BucketCacheError[] = [];
   return loadedLater(
     clock,
-    lazy(async () => (await import("../presigned/index.js")).grantStore(grants, { fetch, limits, clock, limitations })),
+    lazy(async () => {
+      const { grantStore } = await import("../presigned/grant-store.js");
+      return grantStore(grants, { fetch, limits, clock, limitations });
+    }),
     limitations,
   );
 }
@@ -126,9 +129,10 @@ function storeOfHandler(options: UrlOptions): ObjectStore {
   const clock = new StoreClock();
   const limits = limitsOf(options, LIMITS);
   const limitations: BucketCacheError[] = [];
-  const onStore = lazy(async () =>
-    (await import("../presigned/index.js")).handlerStore(url, { ...options, limits, clock, limitations }),
-  );
+  const onStore = lazy(async () => {
+    const { handlerStore } = await import("../presigned/handler-store.js");
+    return handlerStore(url, { ...options, limits, clock, limitations });
+  });
   const prepare = (keys: readonly string[]): void => {
     onStore<void>(async (store) => store.prepare(keys)).catch(() => undefined);
   };

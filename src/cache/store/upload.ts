@@ -1,11 +1,13 @@
 /** Uploads bodies that may be too large for memory. Loaded when there is first a body to be stored. */
+import { readInTurn } from "../../base/body.js";
 import { isBrowser } from "../../base/runtime.js";
 import { compressible, gzipStream } from "../../entry/gzip-stream.js";
 import type { Bytes, WriteCondition } from "../../types.js";
+import { writing } from "../edges.js";
 import type { EntryPolicy } from "../settings.js";
 import type { CacheState } from "../state.js";
 import type { Upload } from "./body.js";
-import { putObject, type WriteOptions } from "./put.js";
+import type { WriteOptions } from "./put.js";
 
 /** A body that is to be written. */
 export interface BodyWrite {
@@ -36,20 +38,18 @@ export async function putBody(state: CacheState, write: BodyWrite, options: Writ
     }
     const compressed = policy.compress === "auto" ? compressible(contentType) : policy.compress;
     if ("getReader" in body) payload = watched(body, (reason) => (sourceError ??= { reason }));
-    if (compressed) payload = gzipStream("getReader" in payload ? payload : chunksOf(payload));
+    if (compressed) payload = freed(gzipStream("getReader" in payload ? payload : chunksOf(payload)));
     let size = 0;
     const object = { key, codec: "bytes", contentType, compressed, ttlSeconds: policy.ttlSeconds };
-    await putObject(
-      state,
-      { ...object, sinceMs: Date.now(), keyHash: undefined, condition: write.condition },
-      payload,
-      {
+    const from = payload;
+    await writing(({ putObject }) =>
+      putObject(state, { ...object, sinceMs: Date.now(), keyHash: undefined, condition: write.condition }, from, {
         ...options,
         onProgress: (progress) => {
           size = progress.loaded;
           options.onProgress?.(progress);
         },
-      },
+      }),
     );
     reporting.counters.store.bytesWritten += size;
     return size;
@@ -62,35 +62,77 @@ export async function putBody(state: CacheState, write: BodyWrite, options: Writ
   }
 }
 
-/** Bytes of a Blob that are read at once. */
-const CHUNK_BYTES = 65_536;
-
-/**
- * Streams the bytes of a Blob. In a page all chunks share one buffer; else each would wait to be collected, some 40 MiB
- * of them. This is safe, because the platform's gzip is done with a chunk before it asks for the next.
- */
+/** Streams the bytes of a Blob to the platform's gzip, which is done with a chunk before it asks for the next. */
 function chunksOf(blob: Blob): ReadableStream<Bytes> {
   const stream = blob.stream() as ReadableStream<Bytes>;
   if (!isBrowser()) return stream;
-  let reader: ReadableStreamBYOBReader;
-  try {
-    reader = stream.getReader({ mode: "byob" });
-  } catch {
-    return stream;
-  }
-  let buffer = new ArrayBuffer(CHUNK_BYTES);
+  const reader = readInTurn(stream);
   return new ReadableStream<Bytes>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read(new Uint8Array(buffer));
-        if (done) return controller.close();
-        buffer = value.buffer;
-        controller.enqueue(value);
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
       },
       cancel: (reason) => reader.cancel(reason),
     },
     { highWaterMark: 0 },
   );
+}
+
+/** Frees the memory of a chunk that nobody else holds. Runtimes without `transfer` leave that to their garbage collector. */
+function free({ buffer }: Bytes): void {
+  (buffer as ArrayBuffer & { transfer?(length: number): ArrayBuffer }).transfer?.(0);
+}
+
+/**
+ * Passes on a stream whose chunks belong to nobody else. In a page it becomes a byte stream, which fills its reader's
+ * buffer and frees each chunk at once. The platform's gzip makes a new chunk for every 16 KiB, and a page's garbage
+ * collector lets some 64 MiB of them wait, so that memory would depend on when it runs.
+ */
+function freed(stream: ReadableStream<Bytes>): ReadableStream<Bytes> {
+  if (!isBrowser()) return stream;
+  let reader: ReadableStreamDefaultReader<Bytes> | undefined;
+  let chunk: Bytes | undefined;
+  const next = async (): Promise<Bytes | undefined> => {
+    reader ??= stream.getReader();
+    while (chunk === undefined || chunk.byteLength === 0) {
+      const { done, value } = await reader.read();
+      if (done) return undefined;
+      chunk = value;
+    }
+    return chunk;
+  };
+  const source: UnderlyingByteSource = {
+    type: "bytes",
+    async pull(controller) {
+      const request = controller.byobRequest;
+      const view = request?.view;
+      if (request == null || view == null) {
+        const whole = await next();
+        chunk = undefined;
+        return whole === undefined ? controller.close() : controller.enqueue(whole);
+      }
+      const target = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+      let size = 0;
+      for (let from; size < target.byteLength && (from = await next()) !== undefined;) {
+        const fits = from.subarray(0, target.byteLength - size);
+        target.set(fits, size);
+        size += fits.byteLength;
+        chunk = from.subarray(fits.byteLength);
+        if (chunk.byteLength === 0) free(from);
+      }
+      if (size === 0) controller.close();
+      request.respond(size);
+    },
+    cancel: (reason) => (reader ?? stream).cancel(reason),
+  };
+  try {
+    return new ReadableStream(source, { highWaterMark: 0 });
+  } catch {
+    // Byte streams are newer than all else that is needed here.
+    return stream;
+  }
 }
 
 /** Passes a stream on and notes the error that it fails with: a store can only say that a body broke off. */

@@ -1,18 +1,18 @@
 /**
- * gzip by fflate, where there is no `node:zlib`. Loaded when first needed: see gzip.ts.
+ * Inflates gzip by fflate, where there is no `node:zlib`. Loaded when first needed: see gzip.ts.
  *
  * fflate inflates, and leaves to its caller what makes gzip safe: checksums, sizes, what follows the last member, and
  * limits. `GzipReader` adds them.
  */
 // The build without worker threads of Node, which every runtime can load.
-import { Deflate, type FlateError, FlateErrorCode, Gunzip, gzipSync, inflateSync } from "fflate/browser";
+import { type FlateError, FlateErrorCode, Gunzip, inflateSync } from "fflate/browser";
 import { tooLarge } from "../base/body.js";
 import { concat } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
-import { damage, LEVEL, streamDamage } from "./damage.js";
+import { damage } from "./damage.js";
+import type { Direction, Engine } from "./gzip-stream.js";
+import { crc32, HEADER, TRAILER } from "./members.js";
 
-// Without a time in the header, so that equal bytes in give equal bytes out.
-const OPTIONS = { level: LEVEL, mtime: 0 } as const;
 /** Compressed bytes that are inflated at a time. Their output, at most 4 MiB, is all that a stream holds back. */
 const SLICE = 4_096;
 /** DEFLATE turns no byte into more than these. */
@@ -21,18 +21,11 @@ const MAX_RATIO = 1_032;
 const MIN_SLICE = 64;
 /** Plain bytes up to which a value is inflated at once. */
 const SMALL = 4_096;
-/** How far back DEFLATE refers, and the plain bytes that are compressed at a time. */
-const WINDOW = 32_768;
 /** No header of a real program comes near. */
 const MAX_HEADER = 262_144;
-const TRAILER = 8;
-/** A header without time and name. Behind the input, it makes fflate tell whether the last member has ended. */
-const HEADER = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3);
 
-/** Compresses a whole value. */
-export function gzipFflate(data: Bytes): Bytes {
-  return gzipSync(data, OPTIONS) as Bytes;
-}
+/** Decompresses streams of any number of members. */
+export const decompression: Direction = { sliceSize: SLICE, start: (emit) => new GzipReader(emit) };
 
 /**
  * Decompresses a whole value, of any number of members. Beyond `maxBytes`, no output is allocated but the decoder's working
@@ -83,123 +76,6 @@ function inflateSmall(data: Bytes, maxBytes: number): Bytes | undefined {
   }
 }
 
-/** Compresses a stream. */
-export function gzipStreamFflate(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  return through(source, WINDOW, (emit) => new GzipWriter(emit));
-}
-
-/** Decompresses a stream of any number of members. */
-export function gunzipStreamFflate(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
-  return through(source, SLICE, (emit) => new GzipReader(emit));
-}
-
-interface Engine {
-  push(slice: Bytes): void;
-  end(): void;
-}
-
-/**
- * A stream through an engine that works at once. It is given a slice of its source only when all that it made of the slices
- * before has been read. The source's errors pass unchanged; cancelling cancels the source.
- */
-function through(
-  source: ReadableStream<Bytes>,
-  sliceSize: number,
-  start: (emit: (chunk: Bytes) => void) => Engine,
-): ReadableStream<Bytes> {
-  const reader = source.getReader();
-  const ready: Bytes[] = [];
-  const engine = start((chunk) => {
-    if (chunk.byteLength > 0) ready.push(chunk);
-  });
-  let input: Bytes = new Uint8Array(0);
-  let ended = false;
-  return new ReadableStream<Bytes>(
-    {
-      async pull(controller) {
-        for (;;) {
-          const chunk = ready.shift();
-          if (chunk !== undefined) return controller.enqueue(chunk);
-          if (ended) return controller.close();
-          if (input.byteLength === 0) {
-            const { done, value } = await reader.read();
-            if (done) ended = true;
-            else input = value;
-          }
-          const slice = input.subarray(0, sliceSize);
-          input = input.subarray(sliceSize);
-          try {
-            if (ended) engine.end();
-            else if (slice.byteLength > 0) engine.push(slice);
-          } catch (error) {
-            const failure = streamDamage(error);
-            reader.cancel(failure).catch(() => {});
-            throw failure;
-          }
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-/**
- * Writes gzip as it flows, and avoids a fault of fflate 0.8.3 (https://github.com/101arrowz/fflate/issues/260): until its
- * window is full, its streaming compressor takes the memory before the first byte for zeros that were written, and refers
- * to them, which no decompressor accepts. Such a reference begins at a zero byte of the first window. A first window
- * without any is safe; one that has some is stored as it is, and given to fflate as the window to begin with.
- */
-class GzipWriter implements Engine {
-  readonly #emit: (chunk: Bytes) => void;
-  /** Until the first window is full. */
-  #gathered: Bytes | undefined = new Uint8Array(0);
-  #deflate: Deflate | undefined;
-  #crc = 0;
-  #size = 0;
-
-  constructor(emit: (chunk: Bytes) => void) {
-    this.#emit = emit;
-  }
-
-  push(slice: Bytes): void {
-    this.#crc = crc32(slice, this.#crc);
-    this.#size += slice.byteLength;
-    let rest = slice;
-    if (this.#gathered !== undefined) {
-      const missing = WINDOW - this.#gathered.byteLength;
-      this.#gathered = concat([this.#gathered, slice.subarray(0, missing)]);
-      if (this.#gathered.byteLength < WINDOW) return;
-      this.#deflate = this.#begin(this.#gathered);
-      this.#gathered = undefined;
-      rest = slice.subarray(missing);
-    }
-    this.#deflate!.push(rest);
-  }
-
-  end(): void {
-    if (this.#gathered !== undefined) return this.#emit(gzipFflate(this.#gathered));
-    this.#deflate!.push(new Uint8Array(0), true);
-    const trailer = new DataView(new ArrayBuffer(TRAILER));
-    trailer.setInt32(0, this.#crc, true);
-    trailer.setUint32(4, this.#size >>> 0, true);
-    this.#emit(new Uint8Array(trailer.buffer));
-  }
-
-  #begin(first: Bytes): Deflate {
-    const ondata = (chunk: Uint8Array) => this.#emit(chunk as Bytes);
-    this.#emit(HEADER.slice());
-    if (!first.includes(0)) {
-      const deflate = new Deflate({ level: LEVEL }, ondata);
-      deflate.push(first);
-      return deflate;
-    }
-    // A block of type 0 that is not the last, its length and the complement of that.
-    this.#emit(concat([Uint8Array.of(0, WINDOW & 0xff, WINDOW >> 8, ~WINDOW & 0xff, (~WINDOW >> 8) & 0xff), first]));
-    return new Deflate({ level: LEVEL, dictionary: first }, ondata);
-  }
-}
-
 /** Reads gzip as RFC 1952 wants it read: checks the checksum and size of each member, and that nothing follows the last. */
 class GzipReader implements Engine {
   readonly #gunzip: Gunzip;
@@ -234,7 +110,7 @@ class GzipReader implements Engine {
     try {
       this.#gunzip.push(slice);
     } catch (error) {
-      // What fflate throws has a number as its code.
+      // Only the errors of fflate have a number as their code.
       if (typeof (error as { code?: unknown }).code !== "number") throw error;
       const isHeader = (error as FlateError).code === FlateErrorCode.InvalidHeader;
       throw damage(isHeader && this.#hasBegun ? "data follows its end" : (error as Error).message, error);
@@ -250,6 +126,7 @@ class GzipReader implements Engine {
 
   end(): void {
     const total = this.#start + this.#recent.byteLength;
+    // Behind the input, a header makes fflate tell whether the last member has ended.
     this.push(HEADER);
     if (this.#end !== total) throw damage("unexpected end of data");
   }
@@ -269,17 +146,4 @@ class GzipReader implements Engine {
     if (trailer.getUint32(4, true) !== this.#size >>> 0) throw damage("incorrect length");
     this.#end = offset;
   }
-}
-
-const CRC_TABLE = /* @__PURE__ */ Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  return crc;
-});
-
-/** Continues the CRC-32 of RFC 1952 with more bytes. */
-function crc32(bytes: Uint8Array, previous: number): number {
-  let crc = ~previous;
-  for (let i = 0; i < bytes.length; i++) crc = CRC_TABLE[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8);
-  return ~crc;
 }
