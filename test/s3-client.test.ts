@@ -123,6 +123,21 @@ describe("what the SDK cannot do is ERR_UNSUPPORTED with its own reason:", () =>
   });
 });
 
+test("a signature that leaves a header out is refused, as the SDK makes it for multi-region access points", async () => {
+  const presign = vi.spyOn(S3RequestPresigner.prototype, "presign");
+  presign.mockImplementation(async ({ headers, ...rest }) => {
+    const query = { ...rest.query, "X-Amz-SignedHeaders": "content-type;host", "X-Amz-Signature": "0" };
+    return { ...rest, headers: { ...headers, host: "my-bucket.example" }, query } as never;
+  });
+  const signer = signerOf("my-bucket", makeClient());
+  const headers = { "content-type": "text/plain", "x-amz-meta-entry": "v=1" };
+  await expect(signer.sign({ method: "PUT", key: KEY, headers }, 60)).rejects.toMatchObject({
+    code: "ERR_UNSUPPORTED",
+    message: expect.stringContaining("leaves x-amz-meta-entry unsigned"),
+  });
+  expect((await signer.sign({ method: "GET", key: KEY }, 60)).url).toContain("my-bucket.example");
+});
+
 test("a session that S3 Express refuses is what any refusal is", async () => {
   const refused = Object.assign(new Error("no"), { name: "AccessDenied", $metadata: { httpStatusCode: 403 } });
   const s3ExpressIdentityProvider = { getS3ExpressIdentity: () => Promise.reject(refused) };
@@ -188,6 +203,15 @@ describe("credentials of a client", () => {
     expect(await keyOf()).toMatch(/^AKIA1\//);
     vi.setSystemTime(NOW + 3_400_000);
     expect(await keyOf()).toMatch(/^AKIA2\//);
+  });
+
+  test("that the client finds nowhere are ERR_CREDENTIALS, with advice about the client", async () => {
+    const none = Object.assign(new Error("nothing found"), { name: "CredentialsProviderError" });
+    const client = makeClient({ credentials: () => Promise.reject(none) });
+    await expect(s3Store({ bucket: "my-bucket", client }).presign("k", { operation: "delete" })).rejects.toMatchObject({
+      code: "ERR_CREDENTIALS",
+      message: expect.stringContaining("check the `credentials` of the client"),
+    });
   });
 
   test("that cannot be had are ERR_CREDENTIALS", async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { S3Client } from "@aws-sdk/client-s3";
+import { createCache } from "bucketcache";
 import { s3Store, type S3StoreOptions } from "bucketcache/s3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CredentialSource } from "../src/aws/credentials.js";
@@ -234,8 +235,30 @@ describe("a peer that is not installed is an error with the command that install
     }));
 });
 
-test("a region that the SDK does not find either is a TypeError that says how to give one", async () => {
-  await expect(s3Store({ bucket: "my-bucket" }).presign("k", { operation: "delete" })).rejects.toThrow(
-    /^s3Store needs a region/,
-  );
+test("a region that the SDK does not find either is ERR_CREDENTIALS, which no cache takes for an outage", async () => {
+  const missing = { code: "ERR_CREDENTIALS", message: expect.stringMatching(/^s3Store needs a region/) };
+  const store = s3Store({ bucket: "my-bucket" });
+  await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject(missing);
+  const cache = createCache({ store });
+  const compute = vi.fn(() => 1);
+  await expect(cache.set("k", 1)).rejects.toMatchObject(missing);
+  await expect(cache.wrap(compute, { name: "f" })()).rejects.toMatchObject(missing);
+  expect(compute).not.toHaveBeenCalled();
+});
+
+test.each([{ region: "eu-west-1" }, { endpoint: "http://127.0.0.1" }, { credentials }, { forcePathStyle: true }])(
+  "an option that a client decides about is a TypeError beside it: %o",
+  (option) => {
+    const client = new S3Client({ region: "eu-west-1", credentials });
+    const [name] = Object.keys(option);
+    expect(() => s3Store({ bucket: "my-bucket", client, ...option } as never)).toThrow(
+      new TypeError(`${name} is the client's to decide: set it on the S3Client, or pass no client`),
+    );
+  },
+);
+
+test("credentials that have ended give no grant", async () => {
+  const ended = { ...credentials, expiration: new Date(Date.now() - 1_000) };
+  const store = s3Store({ bucket: "my-bucket", region: "eu-west-1", credentials: async () => ended });
+  await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({ code: "ERR_CREDENTIALS" });
 });

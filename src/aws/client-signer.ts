@@ -57,6 +57,7 @@ export class ClientSigner implements Signer {
     const unsigned = toSdkRequest(request, route);
     const options = presignOptions(unsigned, route, lifeSeconds, nowMs);
     const { signed, identity } = await this.#presign(unsigned, options, credentials, route);
+    checkSignedHeaders(signed, Object.keys(request.headers ?? {}), this.#store);
     const { [SIGNATURE]: signature, ...query } = signed.query;
     const address = `${route.protocol}//${signed.headers["host"]}${signed.path}`;
     return {
@@ -133,6 +134,18 @@ function presignOptions({ headers }: SdkRequest, route: ClientRoute, lifeSeconds
   };
 }
 
+/**
+ * Refuses a signature that leaves a header out. The SDK's signer for multi-region access points (SigV4a) moves `x-amz-*`
+ * headers into the query instead, and S3 stores no metadata from there.
+ */
+function checkSignedHeaders({ query }: SdkRequest, names: readonly string[], store: string): void {
+  const signed = (query["X-Amz-SignedHeaders"] ?? "").split(";");
+  const missing = names.filter((name) => !signed.includes(name));
+  if (missing.length === 0) return;
+  const text = `the SDK's signer for this bucket leaves ${missing.join(", ")} unsigned, and S3 refuses that: write by the name of one of its buckets`;
+  throw failure("ERR_UNSUPPORTED", text, { store });
+}
+
 /** Tells a session that S3 Express refuses, and a failure on the way to it, from a bucket that the SDK cannot sign for. */
 function signingFailure(error: unknown, store: string): Error {
   const { name, message, code, $metadata, $response } = error as {
@@ -149,6 +162,10 @@ function signingFailure(error: unknown, store: string): Error {
     return refusalError(refusal, { header: (header) => $response?.headers?.[header] }, purpose);
   }
   if (name === "TimeoutError" || typeof code === "string") return networkFailure(error, purpose);
+  if (name?.endsWith("ProviderError") === true) {
+    const text = `the client has no credentials or no region: ${message ?? ""}; check its \`credentials\` and \`region\``;
+    return failure("ERR_CREDENTIALS", text, purpose, {}, error);
+  }
   const text = `the SDK cannot sign for this bucket: ${message ?? String(error)}`;
   return failure("ERR_UNSUPPORTED", text, purpose, {}, error);
 }

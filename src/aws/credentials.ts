@@ -24,11 +24,18 @@ const RENEW_BEFORE_MS = 5 * 60_000;
 export class CredentialSource {
   readonly #provider: Provider;
   readonly #store: string;
+  readonly #advice: string;
   #current: Credentials | undefined;
   #pending: Promise<Credentials> | undefined;
 
-  constructor(source: Credentials | Provider, store: string) {
+  /** `advice` says what to do when the provider fails. */
+  constructor(
+    source: Credentials | Provider,
+    store: string,
+    advice = "pass `credentials`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+  ) {
     this.#store = store;
+    this.#advice = advice;
     if (typeof source === "function") this.#provider = source;
     else {
       check(source, store);
@@ -54,7 +61,7 @@ export class CredentialSource {
       if ((error as { name?: string }).name === "BucketCacheError") throw error;
       throw failure(
         "ERR_CREDENTIALS",
-        `no credentials: ${(error as Error)?.message}; pass \`credentials\`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+        `no credentials: ${(error as Error)?.message}; ${this.#advice}`,
         { store: this.#store },
         {},
         error,

@@ -31,7 +31,7 @@ export function sdkDefaults(store: string, region: string | undefined): SdkDefau
       try {
         return await config.region();
       } catch (error) {
-        throw new TypeError(MISSING_REGION, { cause: error });
+        throw failure("ERR_CREDENTIALS", MISSING_REGION, { store }, {}, error);
       }
     },
   };

@@ -152,7 +152,7 @@ async function seekInStore(
     if (decide("load", error, state.settings) !== "bypass") throw error;
     state.reporting.error(key, error);
     // No answer says that the copy has changed.
-    return { value: node, condition: undefined };
+    return { value: node && (await accept(state, request, node)), condition: undefined };
   }
 }
 

@@ -6,6 +6,7 @@ import { percentEncode } from "../base/percent.js";
 import { codecOfType } from "../entry/decode.js";
 import { formatMetadata, newNonce } from "../entry/entry.js";
 import type { BucketSigner, Grant, ObjectHead, ObjectStore, PresignOptions, SignableRequest } from "../types.js";
+import { failure } from "./failure.js";
 import { MAX_SIGNED_SECONDS } from "./limits.js";
 import { plainRead, toRequest } from "./operations.js";
 
@@ -25,6 +26,11 @@ export async function presignGrant(
   const request = await requestOf(operation, key, options, store, clock);
   options.signal?.throwIfAborted();
   const { method, url, headers, expiresAt } = await signer.sign(request, lifeSeconds);
+  if (expiresAt * 1_000 <= clock.now()) {
+    throw failure("ERR_CREDENTIALS", "the credentials have ended, and a grant would end with them: get new ones", {
+      key,
+    });
+  }
   return { key, operation, method, url, headers, expiresAt };
 }
 

@@ -35,6 +35,11 @@ const BY_CODE: Record<string, Row> = {
   InvalidAccessKeyId: ["ERR_CREDENTIALS", "check the access key"],
   SignatureDoesNotMatch: ["ERR_CREDENTIALS", CHECK_SECRET],
   InvalidToken: ["ERR_CREDENTIALS", "check the session token"],
+  // MinIO's, and those of STS as other stores repeat them.
+  InvalidTokenId: ["ERR_CREDENTIALS", "check the session token"],
+  InvalidClientTokenId: ["ERR_CREDENTIALS", "check the access key"],
+  InvalidSecurity: ["ERR_CREDENTIALS", "check the credentials"],
+  TokenRefreshRequired: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
   ExpiredToken: ["ERR_CREDENTIALS", "the session is over: get new credentials", RENEW],
   RequestTimeTooSkewed: ["ERR_CLOCK_SKEW", CHECK_CLOCK, RENEW],
   RequestExpired: ["ERR_CLOCK_SKEW", `${CHECK_CLOCK}, or get a new grant`, RENEW],

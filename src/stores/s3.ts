@@ -66,6 +66,14 @@ export type S3StoreOptions = {
        * time-outs. It needs `@aws-sdk/s3-request-presigner`, which signs. The client's middleware does not see the requests.
        */
       client: S3ClientLike;
+      /** The client decides about it. */
+      region?: undefined;
+      /** The client decides about it. */
+      endpoint?: undefined;
+      /** The client decides about them. */
+      credentials?: undefined;
+      /** The client decides about it. */
+      forcePathStyle?: undefined;
     }
   | {
       /**
@@ -73,25 +81,25 @@ export type S3StoreOptions = {
        *
        * @default `AWS_REGION`, else `us-east-1` with an endpoint, else the SDK's when it finds the credentials
        */
-      region?: string;
+      region?: string | undefined;
       /**
        * Address of an S3-compatible store.
        *
        * @default `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`, else AWS
        */
-      endpoint?: string;
+      endpoint?: string | undefined;
       /**
        * Keys that sign, or a function that resolves to them.
        *
        * @default those of the environment, else those that `@aws-sdk/client-s3` finds (profiles, SSO, containers, instances)
        */
-      credentials?: Credentials | (() => Promise<Credentials>);
+      credentials?: Credentials | (() => Promise<Credentials>) | undefined;
       /**
        * Whether the bucket stands in the path of a URL rather than in the host name.
        *
        * @default true with an endpoint, else false
        */
-      forcePathStyle?: boolean;
+      forcePathStyle?: boolean | undefined;
     }
 );
 
@@ -121,9 +129,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore & Required<Pick<Ob
   checkCount(concurrency, "concurrency", 1);
   const name = `s3:${bucket}`;
   const clock = new StoreClock();
-  const signer = hasClient(options)
-    ? clientSigner(bucket, options.client, name, clock)
-    : keySigner(options, name, clock);
+  const signer = hasClient(options) ? clientSigner(options, name, clock) : keySigner(options, name, clock);
   const { send, close } = transportOf(options);
   const limits = limitsOf(options, signer instanceof ClientSigner ? signer.limits : LIMITS);
   const limitations: BucketCacheError[] = [];
@@ -166,13 +172,22 @@ function transportOf(options: S3StoreOptions): { send: Send; close(): Promise<vo
   return { send: isClients ? clientSend(options.client.config) : fetchSend(options.fetch), close };
 }
 
-function clientSigner(bucket: string, client: S3ClientLike, name: string, clock: StoreClock): ClientSigner {
+/** Options that a client decides about. */
+const CLIENTS_OWN = ["region", "endpoint", "credentials", "forcePathStyle"] as const;
+
+function clientSigner(options: ClientOptions, name: string, clock: StoreClock): ClientSigner {
+  const { bucket, client } = options;
   const config = checkClient(client);
+  for (const option of CLIENTS_OWN) {
+    if (options[option] === undefined) continue;
+    throw new TypeError(`${option} is the client's to decide: set it on the S3Client, or pass no client`);
+  }
   // The client knows which names there are.
   if (typeof bucket !== "string" || bucket === "") {
     throw new TypeError(`bucket must be the name or the ARN of a bucket; got ${JSON.stringify(bucket)}`);
   }
-  return new ClientSigner(client, bucket, name, new CredentialSource(clientCredentials(config), name), clock);
+  const credentials = new CredentialSource(clientCredentials(config), name, "check the `credentials` of the client");
+  return new ClientSigner(client, bucket, name, credentials, clock);
 }
 
 function keySigner(options: KeyOptions, name: string, clock: StoreClock): KeySigner {
