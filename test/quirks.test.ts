@@ -357,6 +357,40 @@ describe("what is learned", () => {
   });
 });
 
+describe("a refusal that passes", () => {
+  /** Refuses the first conditional write, and passes everything else on. */
+  function refusingOnce(status: number, code: string) {
+    const inner = quirkyFetch();
+    let refusals = 0;
+    const fetch = async (input: string, init: RequestInit): Promise<Response> => {
+      const isConditional = new Headers(init.headers).has("if-none-match");
+      if (init.method !== "PUT" || !isConditional || refusals++ > 0) return inner(input, init);
+      return new Response(`<Error><Code>${code}</Code></Error>`, { status });
+    };
+    return { inner, store: s3Store({ bucket: "bucketcache", ...server, fetch, attempts: 1 }) };
+  }
+
+  test.each([
+    [400, "BadRequest"],
+    [412, "PreconditionFailed"],
+  ])("teaches nothing: %i %s", async (status, code) => {
+    const { inner, store } = refusingOnce(status, code);
+    const key = `passes-${status}`;
+    const options = { contentType: "text/plain", metadata: {}, ifNoneMatch: "*" } as const;
+    await store.put(key, new Uint8Array(1), options);
+    await expect(store.put(key, new Uint8Array(1), options)).rejects.toMatchObject({ code: "ERR_CONFLICT" });
+    expect(store.limitations).toEqual([]);
+    expect(inner.requests.filter(({ method, headers }) => method === "PUT" && !headers["if-none-match"])).toEqual([]);
+  });
+
+  test("is no matter of conditions where its code says what it is: 400 RequestTimeout", async () => {
+    const { store } = refusingOnce(400, "RequestTimeout");
+    const options = { contentType: "text/plain", metadata: {}, ifNoneMatch: "*" } as const;
+    await expect(store.put("times-out", new Uint8Array(1), options)).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+    expect(store.limitations).toEqual([]);
+  });
+});
+
 describe("a bucket that does not exist", () => {
   for (const absent of [undefined, "no-body"] as const) {
     test(`has and get throw, and one request more is spent on it once${absent ? ", where 404 has no body" : ""}`, async () => {

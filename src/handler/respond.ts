@@ -4,9 +4,9 @@ import type { ErrorCode } from "../errors.js";
 import { Malformed, MAX_REQUEST_BYTES, VERSION, type PresignResult } from "../presigned/protocol.js";
 import { answer } from "./answer.js";
 import { parseBatch, readText } from "./messages.js";
-import type { HandlerTime } from "./time.js";
 import { corsHeaders, isWelcome, preflight } from "./origin.js";
 import { BatchRefused, type Rules } from "./rules.js";
+import type { HandlerTime } from "./time.js";
 
 export interface HandlerSettings {
   rules: Rules;

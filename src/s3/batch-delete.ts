@@ -50,14 +50,16 @@ async function deleteBatch(
   while (digest !== "none") {
     try {
       await requestBatch(bucket, keys, digest, options);
-      return capabilities.learnBatchDigest(digest);
+      capabilities.batchDigest = digest;
+      return;
     } catch (error) {
       if (!isBatchUnknown(error)) throw error;
       digest = NEXT_DIGEST[digest];
     }
   }
   await forEachPooled(keys, (key) => deleteOne(key, options));
-  capabilities.learnBatchDigest(digest);
+  capabilities.batchDigest = digest;
+  capabilities.report("cannot delete many objects at once: they are deleted one by one");
 }
 
 /** Whether a store may have refused the batch as such. If something else was wrong, the single deletes fail as well. */

@@ -40,32 +40,19 @@ export class Capabilities {
     return this.#forms.get(use) ?? "quoted";
   }
 
-  learnForm(use: ConditionUse, form: ConditionForm): void {
-    if (this.formOf(use) === form) return;
+  setForm(use: ConditionUse, form: ConditionForm): void {
     this.#forms.set(use, form);
-    const instead =
-      form === "unquoted"
-        ? `takes ${use} only without the quotes of the ETag, and gets it so from now on`
-        : `does not know the condition ${use}: a HEAD before each such request takes its place`;
-    this.report(`${this.#store} ${instead}`);
-  }
-
-  learnBatchDigest(digest: BatchDigest): void {
-    if (this.batchDigest === digest) return;
-    this.batchDigest = digest;
-    if (digest === "none")
-      this.report(`${this.#store} cannot delete many objects at once: they are deleted one by one`);
   }
 
   learnOverrides(works: boolean): void {
     this.overridesHeaders = works;
-    if (!works) this.report(`${this.#store} refuses to override headers of an answer: objects are read as they are`);
+    if (!works) this.report("refuses to override headers of an answer: objects are read as they are");
   }
 
-  /** Keeps a limitation for the caches, once. */
+  /** Keeps a limitation for the caches, once. The message goes on after the name of the store. */
   report(message: string): void {
     if (this.#reported.has(message)) return;
     this.#reported.add(message);
-    this.#limitations.push(failure("ERR_UNSUPPORTED", `${message} (docs/s3.md)`, { store: this.#store }));
+    this.#limitations.push(failure("ERR_UNSUPPORTED", `${this.#store} ${message}`, { store: this.#store }));
   }
 }

@@ -4,7 +4,7 @@
  */
 import { isBucketCacheError } from "../errors.js";
 import type { ObjectHead } from "../types.js";
-import type { ConditionForm, ConditionUse } from "./capabilities.js";
+import type { Capabilities, ConditionForm, ConditionUse } from "./capabilities.js";
 import type { ConditionalCall } from "./conditional-writes.js";
 import type { ObjectConnection } from "./connection.js";
 import { quotedEtag } from "./etag.js";
@@ -36,14 +36,17 @@ export async function learnForm<T>(
   refusal: unknown,
 ): Promise<T> {
   const { capabilities } = connection;
-  let form = capabilities.formOf(use);
+  const known = capabilities.formOf(use);
+  let form = known;
   let error = refusal;
   /** The object as it was before the last attempt, and the attempts that have failed since it was first seen so. */
   let before: string | undefined;
   let failures = 0;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-    let isProven = true;
-    if (isConditionFailed(error)) {
+    // A 400 may be a proxy's, and pass.
+    let isProven = isUnknown(error) || failures > 0;
+    if (!isConditionFailed(error)) failures++;
+    else {
       const seen = await look(connection, call);
       if (seen === undefined || !holds(call, seen.head)) throw error;
       const now = identityOf(seen.head);
@@ -56,13 +59,10 @@ export async function learnForm<T>(
       failures = 0;
     }
     try {
-      if (form === "checked") {
-        const result = await runChecked(connection, call);
-        capabilities.learnForm(use, form);
-        return result;
-      }
-      const result = await call.send(conditionIn(form, call.condition));
-      capabilities.learnForm(use, form);
+      const result = await (form === "checked"
+        ? runChecked(connection, call)
+        : call.send(conditionIn(form, call.condition)));
+      if (form !== known) keepForm(capabilities, use, form);
       return result;
     } catch (next) {
       if (form === "checked" || !isConditionRefused(next)) throw next;
@@ -70,6 +70,16 @@ export async function learnForm<T>(
     }
   }
   throw error;
+}
+
+function keepForm(capabilities: Capabilities, use: ConditionUse, form: ConditionForm): void {
+  if (capabilities.formOf(use) === form) return;
+  capabilities.setForm(use, form);
+  capabilities.report(
+    form === "unquoted"
+      ? `takes ${use} only without the quotes of the ETag, and gets it so from now on`
+      : `does not know the condition ${use}: a HEAD before each such request takes its place`,
+  );
 }
 
 /**
@@ -90,8 +100,11 @@ export async function runChecked<T>(connection: ObjectConnection, call: Conditio
 }
 
 function nextForm<T>(form: ConditionForm, { condition }: ConditionalCall<T>, error: unknown): ConditionForm {
-  const isUnknown = isBucketCacheError(error) && error.status === 501;
-  return form === "quoted" && condition.ifMatch !== undefined && !isUnknown ? "unquoted" : "checked";
+  return form === "quoted" && condition.ifMatch !== undefined && !isUnknown(error) ? "unquoted" : "checked";
+}
+
+function isUnknown(error: unknown): boolean {
+  return isBucketCacheError(error) && error.status === 501;
 }
 
 /** Looks at the object. Undefined where the credentials, or the grants, do not allow it. */

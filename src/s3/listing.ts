@@ -45,7 +45,7 @@ export async function listPage(
     throw failure("ERR_PROTOCOL", `${name} cut the list off, and does not say where it goes on`, purpose);
   }
   capabilities.listsByKey = true;
-  capabilities.report(`${name} cuts a list off and names no next page: it goes on after the last key instead`);
+  capabilities.report("cuts a list off and names no next page: it goes on after the last key instead");
   return { objects, cursor: KEY + encodeURIComponent(last) };
 }
 

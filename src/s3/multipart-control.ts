@@ -78,7 +78,7 @@ export class MultipartControl {
     try {
       const { parts } = await this.#listPartsAfter("", key, uploadId, options);
       return parts.length === 0;
-    } catch (error) {
+    } catch {
       options.signal?.throwIfAborted();
       // `NoSuchUpload` says so; a store that does not list parts leaves them to the bucket's lifecycle rule.
       return true;

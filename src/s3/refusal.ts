@@ -26,9 +26,8 @@ const RETRY: RetryHint = { retryable: true };
 const RENEW: RetryHint = { newSignature: true };
 const CHECK_SECRET =
   "check the credentials; behind nginx set `ignore_invalid_headers off`, since `expires_at` has an underscore";
-const CHECK_CLOCK = "set the clock of the machine that signs, which is the presign handler's where there is one";
-const SHARED_PATH =
-  "this store is a file system, in which no object can lie below another: choose keys of which none continues another after a slash";
+const CHECK_CLOCK = "set the clock of the machine that signs: this one, or the presign handler's";
+const SHARED_PATH = "this store is a file system, where no key may continue another after a slash";
 const CONFLICT = "another write came first";
 
 const BY_CODE: Record<string, Row> = {
@@ -101,7 +100,9 @@ export function isConditionFailed(refusal: unknown): boolean {
 
 /** Whether a conditional write failed in a way that a store may choose that does not know the condition, or its form. */
 export function isConditionRefused(error: unknown): boolean {
-  return isBucketCacheError(error) && (isConditionFailed(error) || error.status === 501 || error.status === 400);
+  if (!isBucketCacheError(error)) return false;
+  // A 400 whose code means something else, such as a slow upload, is none of the condition's business.
+  return isConditionFailed(error) || error.status === 501 || (error.status === 400 && error.code === "ERR_STORE");
 }
 
 /** Whether the store calls the signature wrong: that of another secret, or of another query than the store understands. */

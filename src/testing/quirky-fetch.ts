@@ -69,8 +69,6 @@ export interface QuirkyFetch {
   met: number;
 }
 
-type Fetch = (input: string, init: RequestInit) => Promise<Response>;
-
 interface Exchange {
   method: string;
   url: URL;
@@ -99,7 +97,10 @@ interface Exchange {
  * await server.close();
  * ```
  */
-export function quirkyFetch(quirks: Quirks = {}, inner: Fetch = (input, init) => fetch(input, init)): QuirkyFetch {
+export function quirkyFetch(
+  quirks: Quirks = {},
+  inner: (input: string, init: RequestInit) => Promise<Response> = (input, init) => fetch(input, init),
+): QuirkyFetch {
   const requests: QuirkyRequest[] = [];
   /** Paths that the endpoint does not have, as its last answer told. */
   const absent = new Set<string>();
