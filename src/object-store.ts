@@ -137,7 +137,7 @@ export interface ObjectStore {
   /** Signs requests for others, as a presign handler needs it; absent where the store holds no credentials. */
   readonly signer?: BucketSigner;
   /**
-   * What the store was found unable to do, one error each (`ERR_UNSUPPORTED`), in the order in which it was learned. The
+   * Features that the store was found to lack, one error each (`ERR_UNSUPPORTED`), in the order in which it was learned. The
    * store has gone on in another way. A cache tells of each by one `error` event.
    */
   readonly limitations?: readonly BucketCacheError[];

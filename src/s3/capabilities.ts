@@ -1,6 +1,5 @@
 /**
- * What a store turned out to be unable to do. It is learned from the answers of the store, once for each store object,
- * and told to the caches on it by `ObjectStore.limitations`.
+ * The features that a store turned out to lack. They are learned from its answers, once for each store object, and told to the caches on it by `ObjectStore.limitations`.
  */
 import type { BucketCacheError } from "../errors.js";
 import { failure } from "./failure.js";
@@ -14,7 +13,7 @@ export type ConditionForm = "quoted" | "unquoted" | "checked";
 /** A condition and the method that carries it: stores know some of them and not the others. */
 export type ConditionUse = `${"If-Match" | "If-None-Match"} on ${"PUT" | "DELETE"}`;
 
-/** What tells a batch of deletions that it arrived whole; `"none"` where the store knows no batches. */
+/** Digest by which a store knows that a batch of deletions arrived whole; `"none"` where the store knows no batches. */
 export type BatchDigest = "sha256" | "md5" | "none";
 
 export class Capabilities {

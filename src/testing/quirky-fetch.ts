@@ -6,7 +6,7 @@ export interface Quirks {
   /** ETags in headers and XML lose their quotes, or become weak ones (`W/"…"`). */
   etags?: "unquoted" | "weak";
   /**
-   * What becomes of `If-Match` and `If-None-Match` on a write or a delete: `"unquoted"` fails an ETag in quotes with 412
+   * Answers to `If-Match` and `If-None-Match` on a write or a delete: `"unquoted"` fails an ETag in quotes with 412
    * and takes one without, `"fail"` fails every condition with 412, and a number refuses every condition with that status.
    */
   conditions?: "unquoted" | "fail" | 400 | 501;
