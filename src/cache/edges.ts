@@ -4,5 +4,8 @@ import { lazy } from "../base/lazy.js";
 /** Writes objects. A page that only reads never loads it. */
 export const writing = /* @__PURE__ */ lazy(() => import("./store/put.js"));
 
-/** Streams, uploads of bodies, grants, `list` and `clear`. */
+/** Uploads bodies. */
+export const uploading = /* @__PURE__ */ lazy(() => import("./store/upload.js"));
+
+/** Streams, grants, `list` and `clear`. */
 export const rare = /* @__PURE__ */ lazy(() => import("./rare.js"));

@@ -2,4 +2,3 @@
 export { clear, list } from "./bulk.js";
 export { presignEntry, presignResult } from "./presign.js";
 export { getOrSetStream, getResponse, getStream } from "./store/streams.js";
-export { putBody } from "./store/upload.js";

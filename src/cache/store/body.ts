@@ -43,3 +43,8 @@ function isResponse(body: Body): body is Response {
 function isBlob(body: Body): body is Blob {
   return "stream" in body && "size" in body && !("getReader" in body);
 }
+
+/** Closes a body that nobody came to read, since its source may hold a file or a connection. */
+export function closeUnread(body: Blob | ReadableStream<Bytes>, reason: unknown): void {
+  if ("getReader" in body && !body.locked) body.cancel(reason).catch(() => undefined);
+}

@@ -22,7 +22,7 @@ import type { CacheState } from "../state.js";
 import { isBody, toUpload } from "./body.js";
 import { discardBody, ifUnchanged, type Inspection, inspect, isGzip } from "./read.js";
 import { discardEnded } from "./remove.js";
-import { putBody } from "./upload.js";
+import { uploadBody } from "./write.js";
 
 /** An entry that is open for reading. */
 interface OpenEntry {
@@ -204,7 +204,7 @@ async function upload(
       let isSourceError = false;
       const onSourceError = (): void => void (isSourceError = true);
       try {
-        const size = await putBody(state, { key, upload: payload, policy, condition, onSourceError }, options);
+        const size = await uploadBody(state, { key, upload: payload, policy, condition, onSourceError }, options);
         concurrency.supersedeReads(key, operation);
         memory.delete(key);
         reporting.stored(key, size, startedAt);

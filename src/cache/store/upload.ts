@@ -6,7 +6,7 @@ import type { Bytes, WriteCondition } from "../../types.js";
 import { writing } from "../edges.js";
 import type { EntryPolicy } from "../settings.js";
 import type { CacheState } from "../state.js";
-import type { Upload } from "./body.js";
+import { closeUnread, type Upload } from "./body.js";
 import type { WriteOptions } from "./put.js";
 
 /** A body that is to be written. */
@@ -55,7 +55,7 @@ export async function putBody(state: CacheState, write: BodyWrite, options: Writ
     return size;
   } catch (error) {
     // A store that never came to read it leaves it open.
-    if ("getReader" in payload && !payload.locked) payload.cancel(error).catch(() => undefined);
+    closeUnread(payload, error);
     if (sourceError === undefined || options.signal?.aborted === true) throw error;
     write.onSourceError?.(sourceError.reason);
     throw sourceError.reason;

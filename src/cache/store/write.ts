@@ -3,14 +3,16 @@ import { untilAborted } from "../../base/abort.js";
 import type { Encoded } from "../../entry/codec.js";
 import type { Body, CallOptions, SetOptions, WriteCondition } from "../../types.js";
 import type { Operation } from "../concurrency/write-order.js";
-import { rare, writing } from "../edges.js";
+import { uploading, writing } from "../edges.js";
 import { decide } from "../failure.js";
 import type { EntryInfo } from "../memory/lru.js";
 import { type CachedValue, type IsolatedValue, unkept } from "../memory/memory.js";
 import { type EntryPolicy, resolveEntry } from "../settings.js";
 import type { CacheState } from "../state.js";
-import { toUpload } from "./body.js";
+import { closeUnread, toUpload } from "./body.js";
 import type { Snapshot } from "./encode.js";
+import type { WriteOptions } from "./put.js";
+import type { BodyWrite } from "./upload.js";
 
 /** A value that is to be written. */
 export interface ValueWrite {
@@ -62,11 +64,21 @@ export function setBody(state: CacheState, key: string, body: Body, options: Set
   const operation = beginWrite(state, key);
   memory.delete(key);
   const work = replace(state, operation, options.signal, async () => {
-    const size = await rare(({ putBody }) => putBody(state, { key, upload, policy, condition: {} }, options));
+    const size = await uploadBody(state, { key, upload, policy, condition: {} }, options);
     if (!operation.superseded) memory.delete(key);
     reporting.stored(key, size, startedAt);
   });
   return settle(state, key, work, policy, options);
+}
+
+/** Puts a body by the part that does so, and returns its size on the wire. The body is closed when that part cannot be loaded. */
+export async function uploadBody(state: CacheState, write: BodyWrite, options: WriteOptions): Promise<number> {
+  try {
+    return await uploading(({ putBody }) => putBody(state, write, options));
+  } catch (error) {
+    closeUnread(write.upload.body, error);
+    throw error;
+  }
 }
 
 /** Begins a `set` or `delete`, which supersedes what is in progress. */
