@@ -277,6 +277,27 @@ describe("list and clear", () => {
     expect(fn).toHaveBeenCalledTimes(2);
   });
 
+  test.each([
+    ["a lone surrogate", "a\ud800"],
+    ["a control character", "a\u0000"],
+    ["no text", 5],
+  ])("a prefix that no key can begin with is a TypeError: %s", async (_name, prefix) => {
+    const { cache } = await fill();
+    await expect(keysOf(cache.list({ prefix: prefix as string }))).rejects.toThrow(TypeError);
+    await expect(cache.clear({ prefix: prefix as string })).rejects.toThrow(TypeError);
+    expect(await keysOf(cache.list())).toEqual(all);
+    expect(() => createCache({ store: memoryStore(), prefix: prefix as string })).toThrow(TypeError);
+  });
+
+  test("a prefix may be a whole key, as long as keys may be, and end anywhere in one", async () => {
+    const { cache } = openCaches();
+    const key = `a/${"x".repeat(255)}`;
+    await cache.set(key, 1);
+    for (const prefix of [key, "a/", "a"]) expect(await keysOf(cache.list({ prefix }))).toEqual([key]);
+    await cache.clear({ prefix: key });
+    expect(await cache.get(key)).toBeUndefined();
+  });
+
   test("clear needs to be told what", async () => {
     const { cache } = await fill();
     for (const options of [

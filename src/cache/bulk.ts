@@ -1,6 +1,6 @@
 /** The operations of a cache on all entries below a prefix. Loaded when first needed. */
 import { untilAborted } from "../base/abort.js";
-import { isReserved, sanitizeName } from "../data/key.js";
+import { checkBeginning, isReserved, sanitizeName } from "../data/key.js";
 import type { CallOptions, ListedObject } from "../types.js";
 import type { CacheState } from "./state.js";
 import { DELETE_BATCH, removeMany } from "./store/remove.js";
@@ -12,6 +12,7 @@ export async function* list(
   { prefix: below = "", signal }: CallOptions & { prefix?: string },
 ): AsyncGenerator<ListedObject, undefined> {
   const { prefix } = settings;
+  checkBeginning(below);
   signal?.throwIfAborted();
   try {
     for await (const object of store.objects.list(prefix + below, { signal })) {
@@ -27,6 +28,7 @@ export async function clear(state: CacheState, options: ClearOptions): Promise<v
   const { concurrency, memory, settings } = state;
   const { signal } = options;
   const below = clearedPrefix(options);
+  checkBeginning(below);
   signal?.throwIfAborted();
   const objectPrefix = settings.prefix + below;
   const forget = (): void => {

@@ -1,5 +1,6 @@
-import { checkCodecs } from "../entry/codec.js";
 import { toSeconds } from "../base/duration.js";
+import { checkPrefix } from "../data/key.js";
+import { checkCodecs } from "../entry/codec.js";
 import type { CacheOptions, CallOptions, Codec, Duration, EntryOptions, ObjectStore } from "../types.js";
 import type { LifetimePolicy } from "./lifetime.js";
 
@@ -59,7 +60,7 @@ export function resolveSettings(options: CacheOptions): Settings {
     );
   }
   const prefix = options.prefix ?? "cache/";
-  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
+  checkPrefix(prefix);
   const codecs = options.codecs ?? [];
   checkCodecs(codecs);
   return {

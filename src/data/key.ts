@@ -76,6 +76,28 @@ export function objectKey(prefix: string, key: string): string {
   return whole;
 }
 
+/**
+ * Checks the prefix of a cache or of a handler, which a key follows.
+ *
+ * @throws TypeError that names the rule which every key below it would break.
+ */
+export function checkPrefix(prefix: string): void {
+  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
+  const fault = prefix === "" ? undefined : faultOf(`${prefix}x`);
+  if (fault !== undefined) throw new TypeError(`prefix ${JSON.stringify(prefix.slice(0, 200))} ${fault}`);
+}
+
+/**
+ * Checks the beginning of keys, as listings take it. It may end anywhere in a key.
+ *
+ * @throws TypeError when it holds what no key may hold.
+ */
+export function checkBeginning(prefix: string): void {
+  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
+  const fault = faultOfText(prefix);
+  if (fault !== undefined) throw new TypeError(`prefix ${JSON.stringify(prefix.slice(0, 200))} ${fault}`);
+}
+
 /** Tells whether an object key is reserved. Such keys are hidden from listings, `clear` and the handler. */
 export function isReserved(prefix: string, objectKey: string): boolean {
   return objectKey.startsWith(`${prefix}.bucketcache/`);
@@ -83,8 +105,8 @@ export function isReserved(prefix: string, objectKey: string): boolean {
 
 function faultOf(key: string): string | undefined {
   if (key === "") return "is empty";
-  if (/\p{Cc}/u.test(key)) return "holds a control character";
-  if (hasLoneSurrogate(key)) return "holds a lone surrogate";
+  const fault = faultOfText(key);
+  if (fault !== undefined) return fault;
   if (/^[/\\]/.test(key)) return "begins with a slash";
   if (/(?:^|[/\\])\.{0,2}(?:[/\\]|$)/.test(key)) return "has an empty, `.` or `..` segment";
   // A UTF-16 code unit is at most three bytes of UTF-8.
@@ -93,6 +115,11 @@ function faultOf(key: string): string | undefined {
     if (key.split("/").some((segment) => utf8(segment).length > 255)) return "has a segment of more than 255 bytes";
   }
   return undefined;
+}
+
+function faultOfText(text: string): string | undefined {
+  if (/\p{Cc}/u.test(text)) return "holds a control character";
+  return hasLoneSurrogate(text) ? "holds a lone surrogate" : undefined;
 }
 
 /**

@@ -3,6 +3,12 @@ import { BucketCacheError } from "../errors.js";
 /** The level of compression, the same in every implementation that takes one. */
 export const LEVEL = 6;
 
+/** How many members gzip may have: our own entries are one, other programs may write several. */
+export type Members = "one" | "any";
+
+/** The reason why an entry of our own is damaged that has more than one member. */
+export const SECOND_MEMBER = "a second member follows its end";
+
 /** The error of a whole value that is not sound gzip. */
 export function damage(reason: string, cause?: unknown): Error {
   return new Error(`damaged gzip data: ${reason}`, { cause });

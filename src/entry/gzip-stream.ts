@@ -1,6 +1,7 @@
 /** Compresses and inflates streams, which are never in memory as a whole. */
+import { concat } from "../base/bytes.js";
 import type { Bytes } from "../types.js";
-import { streamDamage } from "./damage.js";
+import { type Members, SECOND_MEMBER, streamDamage } from "./damage.js";
 import { compressor, decompressor } from "./gzip.js";
 import { gunzipStreamNative, gzipStreamNative, hasNativeGzip } from "./native.js";
 import { findZlib, gunzipStreamZlib, gzipStreamZlib } from "./zlib.js";
@@ -30,13 +31,64 @@ export function gzipStream(source: ReadableStream<Bytes>): ReadableStream<Bytes>
  * Undoes gzip in a stream. The source's own errors pass through unchanged; damaged data is a `BucketCacheError`
  * `ERR_DAMAGED`, and the source is cancelled.
  *
- * @param foreign Whether another program wrote the data, perhaps as several members. The platform's streams refuse those.
+ * @param members Says whether another program may have written several. The platform's streams refuse those.
  */
-export function gunzipStream(source: ReadableStream<Bytes>, foreign = false): ReadableStream<Bytes> {
+export function gunzipStream(source: ReadableStream<Bytes>, members: Members = "one"): ReadableStream<Bytes> {
+  return members === "one" ? ofOneMember(source) : inflate(source, members);
+}
+
+function inflate(source: ReadableStream<Bytes>, members: Members): ReadableStream<Bytes> {
   const zlib = findZlib();
   if (zlib !== undefined) return gunzipStreamZlib(zlib, source);
-  if (!foreign && hasNativeGzip()) return gunzipStreamNative(source);
+  if (members === "one" && hasNativeGzip()) return gunzipStreamNative(source);
   return through(source, () => decompressor(async ({ decompression }) => decompression));
+}
+
+/**
+ * Inflates a stream whose last member holds all of its content, as its trailer tells. A stream that begins with empty members
+ * passes: they change nothing of what is read.
+ */
+function ofOneMember(source: ReadableStream<Bytes>): ReadableStream<Bytes> {
+  let end: Bytes = new Uint8Array(0);
+  let size = 0;
+  const watched = observe(source, (chunk) => {
+    end = concat([end, chunk.subarray(-4)]).slice(-4);
+  });
+  return observe(
+    inflate(watched, "one"),
+    (chunk) => {
+      size += chunk.byteLength;
+    },
+    () => {
+      // The size is written modulo 2^32.
+      const written = new DataView(end.buffer).getUint32(0, true);
+      if (written !== size % 0x1_0000_0000) throw streamDamage(SECOND_MEMBER);
+    },
+  );
+}
+
+/** Returns a stream as it is, and tells of its chunks and its end. Nothing is read ahead. */
+function observe(
+  source: ReadableStream<Bytes>,
+  onChunk: (chunk: Bytes) => void,
+  onEnd?: () => void,
+): ReadableStream<Bytes> {
+  const reader = source.getReader();
+  return new ReadableStream<Bytes>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) {
+          onEnd?.();
+          return controller.close();
+        }
+        onChunk(value);
+        controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** Tells whether a stream of this type is worth compressing, before any of it was seen. */

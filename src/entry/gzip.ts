@@ -21,11 +21,17 @@
 import { lazy } from "../base/lazy.js";
 import { isBucketCacheError } from "../errors.js";
 import type { Bytes } from "../types.js";
+import { damage, type Members, SECOND_MEMBER } from "./damage.js";
 import { gunzipNative, gzipNative, hasNativeGzip } from "./native.js";
 import { findZlib, gunzipZlib, gzipZlib } from "./zlib.js";
 
 /** Plain bytes up to which fflate is the faster one in most engines of the table, or as fast, in both directions. */
 const FFLATE_UP_TO = 4_096;
+
+/** Bytes of the shortest member: header, the end of the data, trailer. */
+const MIN_MEMBER = 20;
+/** Bytes of a checksum and a size. */
+const TRAILER = 8;
 
 // fflate is larger than all else here, and not needed on Node. Most pages need one direction: each is a part of its own.
 /** Runs work on fflate's compressor. */
@@ -43,12 +49,20 @@ export function gzip(data: Bytes): Bytes | Promise<Bytes> {
 }
 
 /**
- * Undoes gzip, of any number of members, and checks its checksums. Never inflates much more than `maxBytes`.
+ * Undoes gzip, and checks its checksums. Never inflates much more than `maxBytes`.
  *
  * @throws BucketCacheError `ERR_TOO_LARGE` beyond `maxBytes`; Error, saying what is wrong, when the data is damaged,
- *   cut off or followed by anything else.
+ *   cut off or followed by anything else, which may be a further member.
  */
-export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
+export async function gunzip(data: Bytes, maxBytes: number, members: Members): Promise<Bytes> {
+  const plain = await inflate(data, maxBytes, members);
+  if (members === "one" && (sizeAtEnd(data) !== plain.byteLength || (await beginsWithEmptyMember(data)))) {
+    throw damage(SECOND_MEMBER);
+  }
+  return plain;
+}
+
+async function inflate(data: Bytes, maxBytes: number, members: Members): Promise<Bytes> {
   const zlib = findZlib();
   if (zlib !== undefined) return gunzipZlib(zlib, data, maxBytes);
   if (!isSmall(data) && hasNativeGzip()) {
@@ -56,7 +70,7 @@ export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
       return await gunzipNative(data, maxBytes);
     } catch (error) {
       // The platform's streams refuse a second member.
-      if (isTooLarge(error) || !mayHoldMembers(data)) throw error;
+      if (members === "one" || isTooLarge(error) || headersIn(data).next().done === true) throw error;
     }
   }
   return decompressor(async ({ gunzipFflate }) => gunzipFflate(data, maxBytes));
@@ -64,17 +78,36 @@ export async function gunzip(data: Bytes, maxBytes: number): Promise<Bytes> {
 
 /** Whether the data are of a size for fflate, as the trailer tells the plain size. A false trailer costs time only. */
 function isSmall(data: Bytes): boolean {
-  if (data.byteLength > FFLATE_UP_TO) return false;
-  if (data.byteLength < 18) return true;
-  return new DataView(data.buffer, data.byteOffset + data.byteLength - 4).getUint32(0, true) <= FFLATE_UP_TO;
+  return data.byteLength <= FFLATE_UP_TO && (data.byteLength < MIN_MEMBER || sizeAtEnd(data) <= FFLATE_UP_TO);
 }
 
-/** Whether the header of a further member, or bytes that look like one, stand in the data. */
-function mayHoldMembers(data: Bytes): boolean {
-  for (let at = data.indexOf(0x1f, 1); at > 0; at = data.indexOf(0x1f, at + 1)) {
-    if (data[at + 1] === 0x8b && data[at + 2] === 8) return true;
+/** Returns the plain size of the last member, as its trailer tells it. */
+function sizeAtEnd(data: Bytes): number {
+  return new DataView(data.buffer, data.byteOffset + data.byteLength - 4).getUint32(0, true);
+}
+
+/**
+ * Tells whether sound gzip begins with a member without content, and another follows. The sizes do not tell it: that of the
+ * last member is then that of all.
+ */
+async function beginsWithEmptyMember(data: Bytes): Promise<boolean> {
+  for (const at of headersIn(data)) {
+    if (at < MIN_MEMBER || data.subarray(at - TRAILER, at).some((byte) => byte !== 0)) continue;
+    // Content may look like this too, but what stands before it is no whole member then.
+    const isMember = inflate(data.subarray(0, at), 0, "any").then(
+      () => true,
+      () => false,
+    );
+    if (await isMember) return true;
   }
   return false;
+}
+
+/** Yields the places behind the first where the header of a member stands, or bytes that look like one. */
+function* headersIn(data: Bytes): Generator<number, undefined> {
+  for (let at = data.indexOf(0x1f, 1); at > 0; at = data.indexOf(0x1f, at + 1)) {
+    if (data[at + 1] === 0x8b && data[at + 2] === 8) yield at;
+  }
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -5,7 +5,7 @@
  */
 import { timeOf } from "../base/clock.js";
 import { toSeconds } from "../base/duration.js";
-import { objectKey } from "../data/key.js";
+import { checkPrefix } from "../data/key.js";
 import { MAX_BATCH } from "../presigned/protocol.js";
 import { MAX_SIGNED_SECONDS } from "../s3/limits.js";
 import type { BucketSigner, Duration, ObjectStore } from "../types.js";
@@ -147,11 +147,6 @@ function signerOf(store: ObjectStore | undefined): BucketSigner {
   throw new TypeError(
     `createPresignHandler needs a store that signs: s3Store(…), also of a startDevServer() in development; got ${store?.name ?? String(store)}`,
   );
-}
-
-function checkPrefix(prefix: string): void {
-  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
-  if (prefix !== "") objectKey("", `${prefix}x`);
 }
 
 function checkTexts(list: readonly string[], option: string): void {

@@ -226,7 +226,7 @@ async function decode(
   const { codecs, maxValueBytes } = settings;
   try {
     const isGzipped = compressed && (codec !== undefined || isGzip(body));
-    const plain = isGzipped ? await gunzip(body, maxValueBytes) : body;
+    const plain = isGzipped ? await gunzip(body, maxValueBytes, codec === undefined ? "any" : "one") : body;
     const value = await (codec === undefined ? decodeForeign(plain) : decodeValue(codec, plain, codecs));
     return { value, size: plain.byteLength };
   } catch (error) {

@@ -106,7 +106,7 @@ async function gunzipped(stream: ReadableStream<Bytes>, { codec }: Inspection): 
   if (codec !== undefined) return gunzipStream(stream);
   // Python's `S3Cache` flags streams as compressed which it stores plain.
   const peeked = await peek(stream);
-  return isGzip(peeked.start) ? gunzipStream(peeked.stream, true) : peeked.stream;
+  return isGzip(peeked.start) ? gunzipStream(peeked.stream, "any") : peeked.stream;
 }
 
 function toResponse({ head, entry, stream, isRaw }: OpenEntry, range: ByteRange | undefined): Response {
