@@ -38,8 +38,6 @@ await bundle.write({
   chunkFileNames: "shared/[name].js",
   sourcemap: true,
   sourcemapExcludeSources: true,
-  // The file that a copy was made of.
-  sourcemapPathTransform: (path) => path.replace(/\?.*$/, ""),
   codeSplitting: { groups: sharedFiles() },
 });
 await bundle.close();

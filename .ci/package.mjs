@@ -35,8 +35,8 @@ for (const file of inside) {
   if (!/^(dist|src|schema)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(file)) {
     complain(`${file} has no business in the package`);
   }
-  // Node prints the whole line that threw.
-  if (file.endsWith(".js") && /.{1001}/.test(readFileSync(file, "utf8"))) {
+  // Node prints the whole line that threw, which a list of exports never does.
+  if (file.endsWith(".js") && /^(?!export \{).{1001}/m.test(readFileSync(file, "utf8"))) {
     complain(`${file} has a line of more than 1,000 characters, which an uncaught error would print`);
   }
 }
