@@ -117,6 +117,12 @@ describe("misuse is a TypeError that says what is right", () => {
     ["an address for a bucket", { bucket: "127.0.0.1" }, /bucket must/],
     ["no region", { region: undefined }, /AWS_REGION/],
     ["no region beside a provider", { region: undefined, credentials: async () => credentials }, /AWS_REGION/],
+    ["a path for a bucket at an endpoint", { bucket: "a/b", endpoint: "http://127.0.0.1:9000" }, /bucket must/],
+    [
+      "an endpoint that holds the bucket already",
+      { bucket: "my-results", endpoint: "http://127.0.0.1:9000/my-results/" },
+      /must not end with the name of the bucket.*"http:\/\/127\.0\.0\.1:9000\/my-results\/"/,
+    ],
     ["an odd region", { region: "eu west" }, /region must/],
     ["an endpoint without a scheme", { endpoint: "localhost:9000" }, /"http:\/\/127.0.0.1:9000"/],
     ["an endpoint with a query", { endpoint: "http://x/?a" }, /without a query/],
@@ -149,7 +155,37 @@ test.each<[string, Record<string, unknown>]>([
   );
 });
 
+test.each(["My_Bucket", "UPPER", "ab", "a_b.c"])(
+  "at an endpoint the store decides about the name %s",
+  async (bucket) => {
+    expect(await addressOf({ bucket, endpoint: "http://127.0.0.1:9000" })).toMatch(`http://127.0.0.1:9000/${bucket}/`);
+  },
+);
+
 describe("credentials", () => {
+  test("with a blank token are signed without one", async () => {
+    const { url } = await s3Store({ ...base, credentials: { ...credentials, sessionToken: "" } }).presign("k", {
+      operation: "delete",
+    });
+    expect(url).not.toContain("X-Amz-Security-Token");
+  });
+
+  test("may name their end as a text, as STS does", async () => {
+    const end = new Date(Date.now() + 600_000);
+    const given = { ...credentials, expiration: end.toISOString() };
+    const store = s3Store({ ...base, credentials: async () => given });
+    expect((await store.presign("k", { operation: "delete", expiresIn: "1h" })).expiresAt).toBe(end.getTime() / 1_000);
+  });
+
+  test("whose end is no date are ERR_CREDENTIALS", async () => {
+    const given = { ...credentials, expiration: "tomorrow" };
+    const store = s3Store({ ...base, credentials: async () => given });
+    await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({
+      code: "ERR_CREDENTIALS",
+      message: expect.stringContaining("tomorrow"),
+    });
+  });
+
   test("of a provider are asked for once, however many wait, and again five minutes before they end", async () => {
     vi.useFakeTimers({ now: 1_000_000_000_000 });
     const provider = vi.fn(async () => ({ ...credentials, expiration: new Date(Date.now() + 3_600_000) }));

@@ -7,7 +7,7 @@ import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/types.js";
 import { percentEncodePath } from "../src/base/percent.js";
 import { ClientSigner } from "../src/aws/client-signer.js";
-import { CredentialSource, type Credentials } from "../src/aws/credentials.js";
+import { CredentialSource, type Identity as Credentials } from "../src/aws/credentials.js";
 import { resolveEndpoint } from "../src/aws/endpoint.js";
 import { hasLoneSurrogate } from "../src/data/plain.js";
 import { KeySigner } from "../src/aws/signer.js";

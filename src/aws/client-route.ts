@@ -1,6 +1,6 @@
 /** The address of a bucket as a user's `S3Client` resolves it, and the region and service for which requests are signed. */
 import type { S3ClientLike } from "./client.js";
-import type { Credentials } from "./credentials.js";
+import type { Identity } from "./credentials.js";
 import { loadSigningPeers } from "./sdk-peers.js";
 
 /** A request in the shape of the SDK. */
@@ -36,7 +36,7 @@ export interface SdkConfig {
   ignoreConfiguredEndpointUrls?: unknown;
   serviceConfiguredEndpoint?(): Promise<unknown>;
   s3ExpressIdentityProvider: {
-    getS3ExpressIdentity(identity: Credentials, of: { Bucket: string }): Promise<Credentials>;
+    getS3ExpressIdentity(identity: Identity, of: { Bucket: string }): Promise<Identity>;
   };
 }
 

@@ -11,14 +11,14 @@ import { LIMITS, type Limits } from "../s3/retry.js";
 import type { Signer } from "../s3/signing.js";
 import type { S3ClientLike } from "./client.js";
 import { resolveRoute, sdkConfigOf, type ClientRoute, type SdkRequest } from "./client-route.js";
-import type { Credentials, CredentialSource } from "./credentials.js";
+import type { Identity, CredentialSource } from "./credentials.js";
 import { loadSigningPeers } from "./sdk-peers.js";
 import { endOf, pathOf, wholeSeconds } from "./signer.js";
 
 /** The part of `S3RequestPresigner` that is used. */
 interface Presigner {
   presign(request: SdkRequest, options: object): Promise<SdkRequest>;
-  presignWithCredentials(request: SdkRequest, credentials: Credentials, options: object): Promise<SdkRequest>;
+  presignWithCredentials(request: SdkRequest, credentials: Identity, options: object): Promise<SdkRequest>;
 }
 
 const SIGNATURE = "X-Amz-Signature";
@@ -34,7 +34,7 @@ export class ClientSigner implements Signer {
   readonly #clock: StoreClock;
   #route: Promise<ClientRoute> | undefined;
   /** Presigner of the credentials that signed last. */
-  #last: { credentials: Credentials; presigner: Presigner } | undefined;
+  #last: { credentials: Identity; presigner: Presigner } | undefined;
 
   constructor(client: S3ClientLike, bucket: string, store: string, credentials: CredentialSource, clock: StoreClock) {
     this.#client = client;
@@ -72,9 +72,9 @@ export class ClientSigner implements Signer {
   async #presign(
     unsigned: SdkRequest,
     options: object,
-    credentials: Credentials,
+    credentials: Identity,
     route: ClientRoute,
-  ): Promise<{ signed: SdkRequest; identity: Credentials }> {
+  ): Promise<{ signed: SdkRequest; identity: Identity }> {
     try {
       const presigner = await this.#presignerFor(credentials, route);
       if (!route.isExpress) return { signed: await presigner.presign(unsigned, options), identity: credentials };
@@ -99,7 +99,7 @@ export class ClientSigner implements Signer {
     return route;
   }
 
-  async #presignerFor(credentials: Credentials, { region, service }: ClientRoute): Promise<Presigner> {
+  async #presignerFor(credentials: Identity, { region, service }: ClientRoute): Promise<Presigner> {
     const last = this.#last;
     if (last?.credentials === credentials) return last.presigner;
     const { S3RequestPresigner } = await loadSigningPeers(this.#store);

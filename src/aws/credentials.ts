@@ -8,9 +8,15 @@ export interface Credentials {
   accessKeyId: string;
   /** Secret that signs. It is never sent. */
   secretAccessKey: string;
-  /** Token of temporary credentials, which is sent with each request. */
+  /** Token of temporary credentials, which is sent with each request. A blank one counts as none. */
+  sessionToken?: string | undefined;
+  /** Time at which the credentials end; a text is read as a date. Fresh ones are asked for five minutes earlier. */
+  expiration?: Date | string | undefined;
+}
+
+/** Credentials as they sign: a token is not blank, and the end is a date. */
+export interface Identity extends Credentials {
   sessionToken?: string;
-  /** Time at which the credentials end. Fresh ones are asked for five minutes earlier. */
   expiration?: Date;
 }
 
@@ -25,8 +31,8 @@ export class CredentialSource {
   readonly #provider: Provider;
   readonly #store: string;
   readonly #advice: string;
-  #current: Credentials | undefined;
-  #pending: Promise<Credentials> | undefined;
+  #current: Identity | undefined;
+  #pending: Promise<Identity> | undefined;
 
   /** `advice` says what to do when the provider fails. */
   constructor(
@@ -38,20 +44,20 @@ export class CredentialSource {
     this.#advice = advice;
     if (typeof source === "function") this.#provider = source;
     else {
-      check(source, store);
+      toIdentity(source, store);
       this.#provider = () => Promise.resolve(source);
     }
   }
 
   /** Returns no promise where the credentials are at hand, since each signature asks for them. */
-  get(renew = false): Credentials | Promise<Credentials> {
+  get(renew = false): Identity | Promise<Identity> {
     const current = this.#current;
     if (current !== undefined && !renew && !(Number(current.expiration ?? Infinity) - RENEW_BEFORE_MS < Date.now()))
       return current;
     return (this.#pending ??= this.#fetch(renew).finally(() => (this.#pending = undefined)));
   }
 
-  async #fetch(renew: boolean): Promise<Credentials> {
+  async #fetch(renew: boolean): Promise<Identity> {
     let credentials: Credentials;
     try {
       credentials = await this.#provider(renew ? { forceRefresh: true } : undefined);
@@ -67,13 +73,13 @@ export class CredentialSource {
         error,
       );
     }
-    check(credentials, this.#store);
-    return (this.#current = credentials);
+    return (this.#current = toIdentity(credentials, this.#store));
   }
 }
 
-function check(credentials: Credentials, store: string): void {
-  const { accessKeyId, secretAccessKey } = (credentials ?? {}) as Partial<Credentials>;
+/** @throws BucketCacheError `ERR_CREDENTIALS` for keys that are none, and for an end that is no date */
+function toIdentity(credentials: Credentials, store: string): Identity {
+  const { accessKeyId, secretAccessKey, sessionToken, expiration } = (credentials ?? {}) as Partial<Credentials>;
   if (
     typeof accessKeyId !== "string" ||
     typeof secretAccessKey !== "string" ||
@@ -82,6 +88,20 @@ function check(credentials: Credentials, store: string): void {
   ) {
     throw failure("ERR_CREDENTIALS", "credentials must hold accessKeyId and secretAccessKey", { store });
   }
+  const isUsable = (sessionToken === undefined || sessionToken !== "") && typeof expiration !== "string";
+  if (isUsable && !Number.isNaN(Number(expiration ?? 0))) return credentials as Identity;
+  const end = expiration === undefined || expiration === "" ? undefined : new Date(expiration);
+  if (end !== undefined && Number.isNaN(end.getTime())) {
+    throw failure("ERR_CREDENTIALS", `expiration of the credentials must be a date; got ${String(expiration)}`, {
+      store,
+    });
+  }
+  return {
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken !== undefined && sessionToken !== "" && { sessionToken }),
+    ...(end !== undefined && { expiration: end }),
+  };
 }
 
 /** Returns the keys of the environment, if it holds any. */
@@ -95,6 +115,6 @@ export function environmentCredentials(): Credentials | undefined {
     accessKeyId,
     secretAccessKey,
     ...(sessionToken !== undefined && { sessionToken }),
-    ...(expiration !== undefined && { expiration: new Date(expiration) }),
+    ...(expiration !== undefined && { expiration }),
   };
 }

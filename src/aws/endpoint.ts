@@ -24,12 +24,13 @@ export interface EndpointOptions {
 const OTHER_DOMAINS = /^[a-z]+-iso[a-z]?-|^eusc-/;
 
 /**
- * Checks the name of a bucket. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+ * Checks the name of a bucket, on AWS by its rules. At an endpoint the store decides which names there are.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
  *
  * @throws TypeError for a name that no bucket can have
  * @throws BucketCacheError `ERR_UNSUPPORTED` for a name that only a client can address
  */
-export function checkBucket(bucket: string): void {
+export function checkBucket(bucket: string, endpoint?: string): void {
   const store = `s3:${bucket}`;
   if (typeof bucket === "string" && /^arn:|\.mrap$/.test(bucket)) {
     throw failure(
@@ -43,6 +44,12 @@ export function checkBucket(bucket: string): void {
       "ERR_UNSUPPORTED",
       "S3 Express signs with sessions, which the SDK knows: pass an S3Client as `client`",
       { store },
+    );
+  }
+  if (endpoint !== undefined) {
+    if (typeof bucket === "string" && /^[\w.-]{1,255}$/.test(bucket) && !/^\.+$/.test(bucket)) return;
+    throw new TypeError(
+      `bucket must be a name of letters, digits, dots, hyphens and underscores; got ${typeof bucket === "string" ? JSON.stringify(bucket) : String(bucket)}`,
     );
   }
   if (
@@ -90,7 +97,12 @@ export function resolveEndpoint(options: EndpointOptions): Endpoint {
   if (options.endpoint !== undefined) {
     const url = parseEndpoint(options.endpoint);
     const numeric = /^[\d.]+$|^\[/.test(url.hostname);
-    const pathStyle = (options.forcePathStyle ?? true) || numeric || bucket.includes(".");
+    const pathStyle = (options.forcePathStyle ?? true) || numeric || /[^a-z0-9-]/.test(bucket);
+    if (pathStyle && url.pathname.replace(/\/+$/, "").endsWith(`/${bucket}`)) {
+      throw new TypeError(
+        `endpoint must not end with the name of the bucket, which is put behind it: "${url.origin}${url.pathname}" holds "${bucket}" already`,
+      );
+    }
     return {
       protocol: url.protocol as Endpoint["protocol"],
       hostname: pathStyle ? url.hostname : `${bucket}.${url.hostname}`,

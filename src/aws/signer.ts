@@ -10,7 +10,7 @@ import type { StoreClock } from "../base/clock.js";
 import type { Signer } from "../s3/signing.js";
 import type { SignableRequest, SignedRequest } from "../types.js";
 import { formatQuery, percentEncode, percentEncodePath } from "../base/percent.js";
-import type { Credentials, CredentialSource } from "./credentials.js";
+import type { Identity, CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { sha256, type Sha256 } from "../base/sha256.js";
 import type { Bytes } from "../types.js";
@@ -22,7 +22,7 @@ const PAYLOAD = "UNSIGNED-PAYLOAD";
 interface Stamp {
   /** Unix seconds. */
   second: number;
-  credentials: Credentials;
+  credentials: Identity;
   region: string;
   lifeSeconds: number;
   date: string;
@@ -39,7 +39,7 @@ export class KeySigner implements Signer {
   readonly #clock: StoreClock;
   #hashes: Sha256 | undefined;
   /** Key of the day, which takes four hashes to derive. */
-  #day: { credentials: Credentials; scope: string; key: Bytes | Promise<Bytes> } | undefined;
+  #day: { credentials: Identity; scope: string; key: Bytes | Promise<Bytes> } | undefined;
   #last: Stamp | undefined;
 
   constructor(endpoint: () => Endpoint | Promise<Endpoint>, credentials: CredentialSource, clock: StoreClock) {
@@ -87,7 +87,7 @@ export class KeySigner implements Signer {
     };
   }
 
-  #stamp(second: number, credentials: Credentials, region: string, lifeSeconds: number): Stamp {
+  #stamp(second: number, credentials: Identity, region: string, lifeSeconds: number): Stamp {
     const last = this.#last;
     if (
       last?.second === second &&
@@ -108,7 +108,7 @@ export class KeySigner implements Signer {
     return (this.#last = { second, credentials, region, lifeSeconds, date, scope, key, query });
   }
 
-  #dayKey(credentials: Credentials, scope: string): Bytes | Promise<Bytes> {
+  #dayKey(credentials: Identity, scope: string): Bytes | Promise<Bytes> {
     const day = this.#day;
     if (day?.credentials === credentials && day.scope === scope) return day.key;
     const key = (this.#hashes ??= sha256()).derive(`AWS4${credentials.secretAccessKey}`, scope.split("/"));

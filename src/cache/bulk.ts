@@ -1,4 +1,4 @@
-/** The operations of a cache on all entries below a prefix. Loaded when first needed. */
+/** The operations of a cache on all entries below a prefix. */
 import { untilAborted } from "../base/abort.js";
 import { checkBeginning, isReserved, sanitizeName } from "../data/key.js";
 import type { CallOptions, ListedObject } from "../types.js";

@@ -36,7 +36,7 @@ const DECISIONS = {
   discard: { ERR_CONFLICT: "yield", ERR_FORBIDDEN: "yield", ERR_UNSUPPORTED: "yield" },
 } as const satisfies Record<string, Partial<Record<ErrorCode | "any", Decision>>>;
 
-/** Decides what the failure of an operation means, after the cache's settings. Nothing else in the cache decides it. */
+/** Decides what the failure of an operation means, after the cache's settings. Code that tries an operation asks here. */
 export function decide(
   operation: keyof typeof DECISIONS,
   error: unknown,

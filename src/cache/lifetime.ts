@@ -25,7 +25,7 @@ export interface LifetimePolicy {
 }
 
 /**
- * Tells how far an entry is in its life. Nothing else in the cache compares times.
+ * Tells how far an entry is in its life. Nothing else in the cache compares the end or the age of an entry.
  *
  * This runs in each hit of a wrapped function: it allocates nothing, and reads a clock only where an end or a
  * revalidation asks for it.

@@ -1,4 +1,4 @@
-/** Grants for entries. Loaded when there is first one to be made. */
+/** Grants for entries. */
 import { toSeconds } from "../base/duration.js";
 import { BucketCacheError } from "../errors.js";
 import type { Grant, ObjectStore, PresignOptions } from "../types.js";

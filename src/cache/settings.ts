@@ -28,7 +28,7 @@ export interface Settings {
 
 /** The lifetime policies of a cache. */
 export interface LifetimeSettings {
-  /** For objects, which were never confirmed by anything but themselves. */
+  /** For objects that the store answers with: only their end counts, since the answer confirms them. */
   objects: LifetimePolicy;
   /** For copies of explicit entries. */
   explicit: LifetimePolicy;

@@ -27,6 +27,6 @@ export interface ObjectConnection extends S3Connection {
   readonly partSize: number;
   /** Number of parts from which bytes, unlike a Blob or a stream, are uploaded in parts. Default: 8. */
   readonly partsWorthCutting?: number | undefined;
-  /** Number of parts in flight. Default: 4. */
+  /** Number of parts in flight. Default: 4, for stores behind a handler; `s3Store` says 3. */
   readonly concurrency?: number | undefined;
 }

@@ -192,8 +192,8 @@ function clientSigner(options: ClientOptions, name: string, clock: StoreClock): 
 
 function keySigner(options: KeyOptions, name: string, clock: StoreClock): KeySigner {
   const { bucket, credentials, forcePathStyle } = options;
-  checkBucket(bucket);
   const address = options.endpoint ?? environment("AWS_ENDPOINT_URL_S3") ?? environment("AWS_ENDPOINT_URL");
+  checkBucket(bucket, address);
   if (address !== undefined) parseEndpoint(address);
   const known = options.region ?? environment("AWS_REGION") ?? environment("AWS_DEFAULT_REGION");
   const region = known ?? (address === undefined ? undefined : "us-east-1");

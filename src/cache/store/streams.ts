@@ -1,4 +1,4 @@
-/** Reads and loads bodies that may be too large for memory. Loaded when there is first work for it. */
+/** Reads and loads bodies that may be too large for memory. */
 import { OCTET_STREAM } from "../../base/media-type.js";
 import { checkRange, clipRange, contentRange } from "../../base/range.js";
 import { gunzipStream } from "../../entry/gzip-stream.js";
