@@ -27,6 +27,7 @@ export class Capabilities {
   readonly #store: string;
   readonly #limitations: BucketCacheError[];
   readonly #forms = new Map<ConditionUse, ConditionForm>();
+  readonly #proven = new Set<ConditionUse>();
   readonly #reported = new Set<string>();
 
   /** @param limitations Receives one error for each limitation. */
@@ -37,6 +38,15 @@ export class Capabilities {
 
   formOf(use: ConditionUse): ConditionForm {
     return this.#forms.get(use) ?? "quoted";
+  }
+
+  /** Whether a condition in its form has held before, so that a 412 to another one is a conflict and no lack of the store. */
+  isProven(use: ConditionUse): boolean {
+    return this.#proven.has(use);
+  }
+
+  prove(use: ConditionUse): void {
+    this.#proven.add(use);
   }
 
   setForm(use: ConditionUse, form: ConditionForm): void {

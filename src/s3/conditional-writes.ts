@@ -4,7 +4,7 @@ import type { CallOptions, WriteCondition } from "../types.js";
 import type { ConditionUse } from "./capabilities.js";
 import type { ObjectConnection } from "./connection.js";
 import { conditionIn } from "./operations.js";
-import { isConditionRefused } from "./refusal.js";
+import { isConditionFailed, isConditionRefused } from "./refusal.js";
 
 /** A write or a delete of one object that depends on a condition. */
 export interface ConditionalCall<T> extends CallOptions {
@@ -32,12 +32,15 @@ export class ConditionalWrites {
     const { condition, method, send } = call;
     const use = useOf(condition, method);
     if (use === undefined) return send({});
-    const form = this.#connection.capabilities.formOf(use);
+    const { capabilities } = this.#connection;
+    const form = capabilities.formOf(use);
     if (form === "checked") return this.#learning(({ runChecked }) => runChecked(this.#connection, call));
     try {
-      return await send(conditionIn(form, condition));
+      const result = await send(conditionIn(form, condition));
+      capabilities.prove(use);
+      return result;
     } catch (error) {
-      if (!isConditionRefused(error)) throw error;
+      if (!isConditionRefused(error) || (isConditionFailed(error) && capabilities.isProven(use))) throw error;
       return this.#learning(({ learnForm }) => learnForm(this.#connection, call, use, error));
     }
   }

@@ -1,5 +1,5 @@
 /** Both ways to sign for a bucket: by keys at hand, and by the SDK for a client that has the same keys. */
-import { S3Client } from "@aws-sdk/client-s3";
+import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import type { S3StoreOptions } from "bucketcache/s3";
 import type { Bucket } from "./handler.js";
 
@@ -14,5 +14,6 @@ export const SIGNERS: readonly (readonly [title: string, signs: Signs])[] = [
 export function signedBy(signs: Signs, options: Bucket & Partial<S3StoreOptions>): S3StoreOptions {
   if (signs === "keys") return options;
   const { endpoint, region, forcePathStyle, credentials, ...rest } = options;
-  return { ...rest, client: new S3Client({ endpoint, region, forcePathStyle, credentials }) };
+  const config = { endpoint, region, forcePathStyle, credentials } as S3ClientConfig;
+  return { ...rest, client: new S3Client(config) };
 }
