@@ -243,7 +243,7 @@ function warnOnce(reporting: CacheState["reporting"], key: string): void {
   if (warned.has(reporting)) return;
   warned.add(reporting);
   const message =
-    "crypto.subtle is missing (a plain-http page other than localhost): entries are not checked to belong to their function. Serve the page over https";
+    "crypto.subtle is missing, as on plain-http pages: entries are not checked to belong to their function. Serve https";
   reporting.error(key, new BucketCacheError("ERR_UNSUPPORTED", message, { key }));
 }
 

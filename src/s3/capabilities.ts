@@ -24,10 +24,11 @@ export class Capabilities {
   listsByKey = false;
   /** Whether a GET may override headers of its answer; undefined while no answer has shown it. */
   overridesHeaders: boolean | undefined;
+  /** Conditions that have held in their form: a 412 to another one is then a conflict, and no lack of the store. */
+  readonly proven = new Set<ConditionUse>();
   readonly #store: string;
   readonly #limitations: BucketCacheError[];
   readonly #forms = new Map<ConditionUse, ConditionForm>();
-  readonly #proven = new Set<ConditionUse>();
   readonly #reported = new Set<string>();
 
   /** @param limitations Receives one error for each limitation. */
@@ -38,15 +39,6 @@ export class Capabilities {
 
   formOf(use: ConditionUse): ConditionForm {
     return this.#forms.get(use) ?? "quoted";
-  }
-
-  /** Whether a condition in its form has held before, so that a 412 to another one is a conflict and no lack of the store. */
-  isProven(use: ConditionUse): boolean {
-    return this.#proven.has(use);
-  }
-
-  prove(use: ConditionUse): void {
-    this.#proven.add(use);
   }
 
   setForm(use: ConditionUse, form: ConditionForm): void {

@@ -37,10 +37,10 @@ export class ConditionalWrites {
     if (form === "checked") return this.#learning(({ runChecked }) => runChecked(this.#connection, call));
     try {
       const result = await send(conditionIn(form, condition));
-      capabilities.prove(use);
+      capabilities.proven.add(use);
       return result;
     } catch (error) {
-      if (!isConditionRefused(error) || (isConditionFailed(error) && capabilities.isProven(use))) throw error;
+      if (!isConditionRefused(error) || (isConditionFailed(error) && capabilities.proven.has(use))) throw error;
       return this.#learning(({ learnForm }) => learnForm(this.#connection, call, use, error));
     }
   }
