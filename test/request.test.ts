@@ -256,7 +256,7 @@ describe.each(["node:http", "fetch"])("over %s", (transport) => {
     );
     await expect(client().get("k")).rejects.toMatchObject({
       code: "ERR_STORE",
-      message: expect.stringContaining("eu-west-3"),
+      message: expect.stringContaining("the bucket is in eu-west-3: set `region`, or that of the client"),
     });
     server.play(refuse(307, "", { location: `${server.url}/elsewhere` }));
     await expect(client().put("k", bytes("x"), FIELDS)).rejects.toMatchObject({

@@ -114,12 +114,33 @@ describe("what the SDK cannot do is ERR_UNSUPPORTED with its own reason:", () =>
       message: expect.stringContaining(reason),
     });
   });
+});
 
-  test("and is asked again the next time", async () => {
-    const region = vi.fn().mockRejectedValueOnce(new Error("not yet")).mockResolvedValue("eu-west-1");
-    const store = s3Store({ bucket: "my-bucket", client: makeClient({ region }) });
-    await expect(store.presign("k", { operation: "delete" })).rejects.toMatchObject({ code: "ERR_UNSUPPORTED" });
-    expect((await store.presign("k", { operation: "delete" })).url).toContain(".s3.eu-west-1.");
+describe.each<[string, Error]>([
+  ["an error of any name", new Error("imds down")],
+  ["an error of the network", Object.assign(new Error("imds down"), { code: "ECONNREFUSED" })],
+  ["a time-out", Object.assign(new Error("imds down"), { name: "TimeoutError" })],
+  ["an error of the SDK", Object.assign(new Error("imds down"), { name: "CredentialsProviderError" })],
+])("a provider of a client that fails by %s is ERR_CREDENTIALS, and is asked again the next time:", (_, failed) => {
+  const isAskedAgain = async (config: Partial<S3ClientConfig>, advice: RegExp) => {
+    const { signer } = s3Store({ bucket: "my-bucket", client: makeClient(config) });
+    // A write asks for the route before it signs.
+    await expect(signer!.sign({ method: "PUT", key: "k" }, 60)).rejects.toMatchObject({
+      code: "ERR_CREDENTIALS",
+      store: "s3:my-bucket",
+      message: expect.stringMatching(advice),
+    });
+    expect((await signer!.sign({ method: "PUT", key: "k" }, 60)).url).toContain(".s3.eu-west-1.");
+  };
+
+  test("its region", () => {
+    const region = vi.fn().mockRejectedValueOnce(failed).mockResolvedValue("eu-west-1");
+    return isAskedAgain({ region }, /imds down; check the `region` of the client/);
+  });
+
+  test("its credentials", () => {
+    const provider = vi.fn().mockRejectedValueOnce(failed).mockResolvedValue(credentials);
+    return isAskedAgain({ credentials: provider }, /imds down; check the `credentials` of the client/);
   });
 });
 

@@ -282,6 +282,44 @@ test("a region that the SDK does not find either is ERR_CREDENTIALS, which no ca
   expect(compute).not.toHaveBeenCalled();
 });
 
+test.each(["eu west", "us-iso-east-1"])(
+  "a region of the profile that leads nowhere is no outage either: %s",
+  async (region) => {
+    const folder = mkdtempSync(join(tmpdir(), "bucketcache-profile-"));
+    try {
+      writeFileSync(join(folder, region), `[default]\nregion = ${region}\n${KEYS}`);
+      vi.stubEnv("AWS_SHARED_CREDENTIALS_FILE", join(folder, region));
+      vi.stubEnv("AWS_REGION", undefined);
+      const compute = vi.fn(() => 1);
+      const wrapped = createCache({ store: s3Store({ bucket: "my-bucket" }) }).wrap(compute, { name: "f" });
+      await expect(wrapped()).rejects.toMatchObject({
+        code: region === "eu west" ? "ERR_CREDENTIALS" : "ERR_UNSUPPORTED",
+        message: expect.stringContaining(region),
+      });
+      expect(compute).not.toHaveBeenCalled();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
+
+test("a region that an older SDK finds and does not check is no outage either", async () => {
+  vi.doMock("@aws-sdk/client-s3", () => ({
+    S3Client: class {
+      config = { credentials: async () => credentials, region: async () => "eu west" };
+    },
+  }));
+  try {
+    const cache = createCache({ store: s3Store({ bucket: "my-bucket" }) });
+    await expect(cache.set("k", 1)).rejects.toMatchObject({
+      code: "ERR_CREDENTIALS",
+      message: expect.stringContaining('got "eu west"'),
+    });
+  } finally {
+    vi.doUnmock("@aws-sdk/client-s3");
+  }
+});
+
 test.each([{ region: "eu-west-1" }, { endpoint: "http://127.0.0.1" }, { credentials }, { forcePathStyle: true }])(
   "an option that a client decides about is a TypeError beside it: %o",
   (option) => {

@@ -94,9 +94,21 @@ export class ClientSigner implements Signer {
   }
 
   async #askClient(): Promise<ClientRoute> {
+    // Asked before the middleware asks them, since a failure there looks like a bucket that the SDK refuses.
+    await this.#credentials.get();
+    await this.#askRegion();
     const route = await resolveRoute(this.#client, this.#bucket, this.#store);
     this.#limits.attempts = await this.#client.config.maxAttempts();
     return route;
+  }
+
+  async #askRegion(): Promise<void> {
+    try {
+      await sdkConfigOf(this.#client).region();
+    } catch (error) {
+      const text = `no region: ${(error as Error)?.message}; check the \`region\` of the client`;
+      throw failure("ERR_CREDENTIALS", text, { store: this.#store }, {}, error);
+    }
   }
 
   async #presignerFor(credentials: Identity, { region, service }: ClientRoute): Promise<Presigner> {
@@ -161,11 +173,11 @@ function signingFailure(error: unknown, store: string): Error {
     const refusal = { status: $metadata.httpStatusCode, code: name ?? "", message: message ?? "" };
     return refusalError(refusal, { header: (header) => $response?.headers?.[header] }, purpose);
   }
-  if (name === "TimeoutError" || typeof code === "string") return networkFailure(error, purpose);
   if (name?.endsWith("ProviderError") === true) {
     const text = `the client has no credentials or no region: ${message ?? ""}; check its \`credentials\` and \`region\``;
     return failure("ERR_CREDENTIALS", text, purpose, {}, error);
   }
+  if (name === "TimeoutError" || typeof code === "string") return networkFailure(error, purpose);
   const text = `the SDK cannot sign for this bucket: ${message ?? String(error)}`;
   return failure("ERR_UNSUPPORTED", text, purpose, {}, error);
 }

@@ -86,14 +86,19 @@ export function parseEndpoint(endpoint: string): URL {
   return url;
 }
 
+/** @throws TypeError for a region that is none */
+export function checkRegion(region: string): void {
+  if (!/^[a-z0-9-]{1,63}$/i.test(region))
+    throw new TypeError(`region must be a name such as "eu-west-1"; got ${JSON.stringify(region)}`);
+}
+
 /**
  * @throws TypeError for a region or an endpoint that is none
  * @throws BucketCacheError `ERR_UNSUPPORTED` for a region whose addresses only the SDK knows
  */
 export function resolveEndpoint(options: EndpointOptions): Endpoint {
   const { bucket, region } = options;
-  if (!/^[a-z0-9-]{1,63}$/i.test(region))
-    throw new TypeError(`region must be a name such as "eu-west-1"; got ${JSON.stringify(region)}`);
+  checkRegion(region);
   if (options.endpoint !== undefined) {
     const url = parseEndpoint(options.endpoint);
     const numeric = /^[\d.]+$|^\[/.test(url.hostname);

@@ -1,6 +1,7 @@
 /** Credentials and region as the SDK finds them. */
 import { failure } from "../s3/failure.js";
 import type { Provider } from "./credentials.js";
+import { checkRegion } from "./endpoint.js";
 
 /** Message for a region that is missing, also where keys are at hand and the SDK is not asked. */
 export const MISSING_REGION =
@@ -29,9 +30,13 @@ export function sdkDefaults(store: string, region: string | undefined): SdkDefau
     async region() {
       const config = await load();
       try {
-        return await config.region();
+        const found = await config.region();
+        // Not every version of the SDK checks it. Thrown later, misuse would count as an outage of the store.
+        checkRegion(found);
+        return found;
       } catch (error) {
-        throw failure("ERR_CREDENTIALS", MISSING_REGION, { store }, {}, error);
+        const text = `${MISSING_REGION} (${(error as Error)?.message})`;
+        throw failure("ERR_CREDENTIALS", text, { store }, {}, error);
       }
     },
   };

@@ -39,7 +39,7 @@ export function networkFailure(cause: unknown, purpose: Purpose): BucketCacheErr
   const { code: innerCode, message: innerMessage } = (inner ?? {}) as { code?: unknown; message?: string };
   const reason = String(innerCode ?? code ?? innerMessage ?? message);
   const isCertificate = CERTIFICATE.test(reason);
-  const advice = isCertificate ? "; pass an S3Client that knows the certificate authority as `client`" : "";
+  const advice = isCertificate ? "; use a `client` (an S3Client) that knows the certificate authority" : "";
   const retry = { retryable: !isCertificate, noAnswer: true };
   return failure(
     "ERR_UNAVAILABLE",

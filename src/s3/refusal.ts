@@ -174,7 +174,7 @@ function rowOf({ status, code, message }: Refusal): Row {
 function adviceFor({ status, code }: Refusal, region: string | undefined, forbidden: string | undefined) {
   const isRedirect = status < 400 && status !== 304;
   const isMisplaced = isRedirect || (status === 400 && /^(?:Authorization.*)?$/.test(code));
-  if (region !== undefined && isMisplaced) return `the bucket is in ${region}: set \`region\``;
+  if (region !== undefined && isMisplaced) return `the bucket is in ${region}: set \`region\`, or that of the client`;
   if (isRedirect) return "redirects are not followed: check endpoint and region";
   if (forbidden === "s3:GetObject") {
     return `allow ${forbidden}, and s3:ListBucket, without which absent objects answer 403 too`;
