@@ -7,7 +7,7 @@ import { StoreClock } from "../src/base/clock.js";
 import type { SignableRequest } from "../src/types.js";
 import { percentEncodePath } from "../src/base/percent.js";
 import { ClientSigner } from "../src/aws/client-signer.js";
-import { CredentialSource, type Identity as Credentials } from "../src/aws/credentials.js";
+import { CredentialSource, type Identity } from "../src/aws/credentials.js";
 import { resolveEndpoint } from "../src/aws/endpoint.js";
 import { hasLoneSurrogate } from "../src/data/plain.js";
 import { KeySigner } from "../src/aws/signer.js";
@@ -106,7 +106,7 @@ async function bySdk(
 }
 
 /** As `s3Store({ client })` makes it. */
-function clientSigner(credentials: Credentials, region: string): ClientSigner {
+function clientSigner(credentials: Identity, region: string): ClientSigner {
   const client = new S3Client({ region, credentials });
   const source = new CredentialSource(() => client.config.credentials(), "s3:x");
   return new ClientSigner(client, "my-bucket", "s3:x", source, new StoreClock());

@@ -88,14 +88,13 @@ function toIdentity(credentials: Credentials, store: string): Identity {
   ) {
     throw failure("ERR_CREDENTIALS", "credentials must hold accessKeyId and secretAccessKey", { store });
   }
-  const isUsable = (sessionToken === undefined || sessionToken !== "") && typeof expiration !== "string";
-  if (isUsable && !Number.isNaN(Number(expiration ?? 0))) return credentials as Identity;
   const end = expiration === undefined || expiration === "" ? undefined : new Date(expiration);
   if (end !== undefined && Number.isNaN(end.getTime())) {
     throw failure("ERR_CREDENTIALS", `expiration of the credentials must be a date; got ${String(expiration)}`, {
       store,
     });
   }
+  if (sessionToken !== "" && typeof expiration !== "string") return credentials as Identity;
   return {
     accessKeyId,
     secretAccessKey,
